@@ -1,0 +1,1 @@
+//! Flowkeep core.

@@ -1,0 +1,3 @@
+//! What a developer of Flowkeep does often: `cargo xtask --help`.
+
+fn main() {}
