@@ -1,0 +1,64 @@
+//! From bytes to a packet's tuple: link header, IP header, transport header.
+//!
+//! Everything here is total: whatever the bytes, the answer is a value or an [`Error`], and
+//! nothing outside the packet is read. Every loop has a constant bound, because the kernel's
+//! verifier has to see it.
+
+mod link;
+mod network;
+mod quote;
+mod transport;
+
+pub use link::{Link, LinkType, link};
+pub use network::{Fragment, Network, network};
+pub use transport::{
+    FragmentKey, FragmentPorts, Fragments, NoFragments, Packet, protocol, tcp, transport,
+};
+
+use crate::Error;
+use crate::rules::Rules;
+use crate::settings::Settings;
+
+/// The bytes of a packet, wherever they are kept.
+pub trait Bytes {
+    /// `N` bytes from offset `at`, or `None` if the packet ends before their last.
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+
+    /// The byte at offset `at`.
+    #[inline]
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.read::<1>(at).map(|[byte]| byte)
+    }
+
+    /// The big-endian 16-bit number at offset `at`.
+    #[inline]
+    fn u16(&self, at: usize) -> Option<u16> {
+        self.read(at).map(u16::from_be_bytes)
+    }
+}
+
+impl Bytes for [u8] {
+    #[inline]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.get(at..)?.first_chunk().copied()
+    }
+}
+
+/// Parses a packet from its link header on.
+///
+/// # Errors
+/// What is wrong with the first header that can't be followed.
+#[inline]
+pub fn parse<R: Rules, B: Bytes + ?Sized>(
+    bytes: &B,
+    link_type: LinkType,
+    settings: &Settings,
+    fragments: &mut impl Fragments,
+) -> Result<Packet, Error> {
+    let link = link(bytes, link_type)?;
+    let network = network::<R, B>(bytes, link.family, link.network)?;
+    transport::<R, B>(bytes, &network, settings, fragments)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! The IP header: addresses, protocol, fragment, and where the transport header begins.
+
+use super::Bytes;
+use crate::Error;
+use crate::rules::Rules;
+use crate::tuple::{Address, Family};
+
+/// What the IP header tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// IPv4 or IPv6.
+    pub family: Family,
+    /// Source address.
+    pub source: Address,
+    /// Destination address.
+    pub destination: Address,
+    /// Protocol of the transport header. Of a later IPv6 fragment: what the fragment header says.
+    pub protocol: u8,
+    /// Where the transport header begins, in bytes from the start of the frame.
+    pub transport: usize,
+    /// Length of the IP packet as its header states it, header included, in bytes; 0 where the
+    /// header leaves it open (IPv4 of a segmentation offload, IPv6 jumbograms).
+    pub length: u32,
+    /// What the packet is a fragment of, if it is one.
+    pub fragment: Option<Fragment>,
+}
+
+/// What a fragment's header tells (RFC 791, 3.1; RFC 8200, 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Identification: 16 bits in IPv4, 32 in IPv6.
+    pub id: u32,
+    /// IPv4: the protocol. IPv6: the next header of the fragment header.
+    pub protocol: u8,
+    /// The first fragment, which has the transport header.
+    pub first: bool,
+    /// More fragments follow. Not set and `first` set is IPv6's atomic fragment (RFC 6946).
+    pub more: bool,
+}
+
+/// The IPv4 header without options.
+const IPV4_HEADER: usize = 20;
+/// The IPv6 header without extensions.
+const IPV6_HEADER: usize = 40;
+
+/// IPv6 next-header numbers that are not a transport (RFC 8200, 4.1, and the IANA registry).
+mod next_header {
+    pub(super) const HOP_BY_HOP: u8 = 0;
+    pub(super) const ROUTING: u8 = 43;
+    pub(super) const FRAGMENT: u8 = 44;
+    pub(super) const AUTHENTICATION: u8 = 51;
+    pub(super) const NONE: u8 = 59;
+    pub(super) const DESTINATION: u8 = 60;
+    pub(super) const MOBILITY: u8 = 135;
+    pub(super) const HIP: u8 = 139;
+    pub(super) const SHIM6: u8 = 140;
+}
+
+/// Reads the IP header at offset `at` of a frame.
+///
+/// # Errors
+/// [`Error::NetworkTruncated`], [`Error::NetworkMalformed`], [`Error::ExtensionHeaders`], and
+/// [`Error::FragmentUnsupported`] under rules that know no IPv6 fragments.
+#[inline]
+pub fn network<R: Rules, B: Bytes + ?Sized>(
+    bytes: &B,
+    family: Family,
+    at: usize,
+) -> Result<Network, Error> {
+    match family {
+        Family::V4 => ipv4::<R, B>(bytes, at),
+        Family::V6 => ipv6::<R, B>(bytes, at),
+    }
+}
+
+#[inline]
+fn ipv4<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Error> {
+    let header: [u8; IPV4_HEADER] = bytes.read(at).ok_or(Error::NetworkTruncated)?;
+    let [version_length, _, l0, l1, i0, i1, f0, f1, _, protocol, _, _, s @ .., d0, d1, d2, d3] =
+        header;
+    let header_length = usize::from(version_length & 0xf) * 4;
+    let length = u16::from_be_bytes([l0, l1]);
+    if R::CHECK_IP_HEADER {
+        let malformed = version_length >> 4 != 4
+            || header_length < IPV4_HEADER
+            // 0 is what a capture on the sending host shows of a packet that the card will cut.
+            || length != 0 && usize::from(length) < header_length;
+        if malformed {
+            return Err(Error::NetworkMalformed);
+        }
+    }
+    let more_offset = u16::from_be_bytes([f0, f1]);
+    let (more, offset) = (more_offset & 0x2000 != 0, more_offset & 0x1fff);
+    let fragment = (more || offset != 0).then_some(Fragment {
+        id: u32::from(u16::from_be_bytes([i0, i1])),
+        protocol,
+        first: offset == 0,
+        more,
+    });
+    Ok(Network {
+        family: Family::V4,
+        source: Address::from_v4(s),
+        destination: Address::from_v4([d0, d1, d2, d3]),
+        protocol,
+        transport: at + header_length,
+        length: u32::from(length),
+        fragment,
+    })
+}
+
+#[inline]
+fn ipv6<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Error> {
+    let header: [u8; IPV6_HEADER] = bytes.read(at).ok_or(Error::NetworkTruncated)?;
+    let [version, _, _, _, l0, l1, protocol, _, addresses @ ..] = header;
+    if R::CHECK_IP_HEADER && version >> 4 != 6 {
+        return Err(Error::NetworkMalformed);
+    }
+    let (source, destination) = addresses.split_at(16);
+    let address = |half: &[u8]| half.first_chunk().copied().map_or(Address::default(), Address);
+    let payload = u16::from_be_bytes([l0, l1]);
+    let mut network = Network {
+        family: Family::V6,
+        source: address(source),
+        destination: address(destination),
+        protocol,
+        transport: at + IPV6_HEADER,
+        length: if payload == 0 { 0 } else { IPV6_HEADER as u32 + u32::from(payload) },
+        fragment: None,
+    };
+    if is_extension::<R>(protocol) || protocol == next_header::NONE {
+        extensions::<R, B>(bytes, &mut network)?;
+    }
+    Ok(network)
+}
+
+/// Whether the header is one that may precede the transport and is stepped over.
+#[inline]
+const fn is_extension<R: Rules>(header: u8) -> bool {
+    match header {
+        next_header::HOP_BY_HOP
+        | next_header::ROUTING
+        | next_header::FRAGMENT
+        | next_header::AUTHENTICATION
+        | next_header::DESTINATION => true,
+        next_header::MOBILITY | next_header::HIP | next_header::SHIM6 => R::EVERY_EXTENSION_HEADER,
+        _ => false,
+    }
+}
+
+/// Steps over extension headers. The last header looked at has to be the transport's.
+#[inline(never)]
+fn extensions<R: Rules, B: Bytes + ?Sized>(bytes: &B, network: &mut Network) -> Result<(), Error> {
+    let (mut header, mut at) = (network.protocol, network.transport);
+    for _ in 0..R::IPV6_HEADERS {
+        if header == next_header::NONE {
+            return Err(Error::ExtensionHeaders);
+        }
+        if !is_extension::<R>(header) {
+            network.protocol = header;
+            network.transport = at;
+            return Ok(());
+        }
+        if header == next_header::FRAGMENT {
+            if !R::IPV6_FRAGMENTS {
+                return Err(Error::FragmentUnsupported);
+            }
+            let [next, _, o0, o1, id @ ..] =
+                bytes.read::<8>(at).ok_or(Error::NetworkTruncated)?;
+            let offset_more = u16::from_be_bytes([o0, o1]);
+            let fragment = Fragment {
+                id: u32::from_be_bytes(id),
+                protocol: next,
+                first: offset_more & 0xfff8 == 0,
+                more: offset_more & 1 != 0,
+            };
+            network.fragment = Some(fragment);
+            at += 8;
+            if !fragment.first && R::CHECK_IP_HEADER {
+                // What follows is payload, not headers.
+                network.protocol = next;
+                network.transport = at;
+                return Ok(());
+            }
+            header = next;
+            continue;
+        }
+        let [next, length] = bytes.read(at).ok_or(Error::NetworkTruncated)?;
+        let sized_by = if R::AH_LENGTH_BY_NEXT_HEADER { next } else { header };
+        at += if sized_by == next_header::AUTHENTICATION {
+            (usize::from(length) + 2) * 4
+        } else {
+            (usize::from(length) + 1) * 8
+        };
+        header = next;
+    }
+    Err(Error::ExtensionHeaders)
+}

@@ -1,0 +1,61 @@
+//! The packet that an ICMP error quotes.
+
+use super::transport::protocol;
+use super::{Bytes, network};
+use crate::Error;
+use crate::rules::Rules;
+use crate::tuple::{Family, Flags, Tuple};
+
+/// The tuple of the packet quoted at offset `at`, as that packet itself had it.
+///
+/// Routers have to quote eight bytes of the transport header at least (RFC 792; RFC 1812,
+/// 4.3.2.3), enough for the ports. A quoted echo request's identifier is within them too. An ICMP
+/// error must not be sent about another one (RFC 1122, 3.2.2), so a quoted error relates to
+/// nothing.
+///
+/// # Errors
+/// [`Error::QuoteTruncated`] if the quotation is cut before the ports or is of a later fragment;
+/// [`Error::QuoteUnknown`] if it quotes something that can't be tracked.
+#[inline(never)]
+pub(super) fn quoted<R: Rules, B: Bytes + ?Sized>(
+    bytes: &B,
+    at: usize,
+    family: Family,
+) -> Result<Tuple, Error> {
+    let inner = network::<R, B>(bytes, family, at).map_err(|error| match error {
+        Error::NetworkTruncated => Error::QuoteTruncated,
+        _ => Error::QuoteUnknown,
+    })?;
+    if inner.fragment.is_some_and(|fragment| !fragment.first) {
+        return Err(Error::QuoteTruncated);
+    }
+    let mut tuple = Tuple {
+        destination: inner.destination,
+        source: inner.source,
+        destination_port: 0,
+        source_port: 0,
+        protocol: inner.protocol,
+        flags: if family == Family::V6 { Flags::IPV6 } else { Flags::OUT },
+        zone: 0,
+    };
+    let first: Option<[u8; 4]> = bytes.read(inner.transport);
+    match (inner.protocol, family) {
+        (protocol::TCP | protocol::UDP | protocol::SCTP, _) => {
+            let [s0, s1, d0, d1] = first.ok_or(Error::QuoteTruncated)?;
+            tuple.destination_port = u16::from_be_bytes([s0, s1]);
+            tuple.source_port = u16::from_be_bytes([d0, d1]);
+        }
+        (protocol::ICMP, Family::V4) | (protocol::ICMPV6, Family::V6) => {
+            let [icmp_type, ..] = first.ok_or(Error::QuoteTruncated)?;
+            let identifier = || bytes.u16(inner.transport + 4).ok_or(Error::QuoteTruncated);
+            match (icmp_type, family) {
+                (8, Family::V4) | (128, Family::V6) => tuple.destination_port = identifier()?,
+                (0, Family::V4) | (129, Family::V6) => tuple.source_port = identifier()?,
+                _ => return Err(Error::QuoteUnknown),
+            }
+        }
+        // Protocols without ports are tracked by their addresses.
+        _ => {}
+    }
+    Ok(tuple)
+}

@@ -1,0 +1,115 @@
+//! Which behaviour: Cilium 1.8's, Cilium 1.19's, or our own.
+//!
+//! A set of rules is a type, chosen at compile time: the hot path pays nothing for the choice.
+//! Each constant is one difference between the sets. `A1` and the like name the paragraph of
+//! `docs/conformance.md` that describes it.
+
+/// A set of rules. The constants of [`Cilium119`] are the defaults, so that a set shows only what
+/// it does otherwise.
+pub trait Rules: Copy + 'static {
+    /// A SYN on a connection that is closing is a new connection, not an established one that
+    /// lives on (A1).
+    const REOPENED_IS_NEW: bool = true;
+    /// Only a SYN without ACK reopens (A2).
+    const REOPEN_NEEDS_PLAIN_SYN: bool = true;
+    /// Reopening forgets the TCP flags seen and that a packet without SYN was seen (A3).
+    const REOPEN_FORGETS: bool = true;
+    /// A RST closes both directions, a FIN only its own (A4).
+    const RST_CLOSES_BOTH: bool = true;
+    /// A FIN or RST to a service closes both directions (A5).
+    const SERVICE_CLOSES_BOTH: bool = true;
+    /// A SYN to a service whose connection has been closed for a while is a miss, so that another
+    /// backend can be chosen (A6).
+    const REBALANCE: bool = true;
+    /// Packets to a service are counted (B1).
+    const COUNT_SERVICE: bool = true;
+    /// The first packet is counted even with accounting off (B2).
+    const COUNT_FIRST_ALWAYS: bool = false;
+    /// A service's backend is kept in the counter of received bytes (B3); else it shares its
+    /// storage with the NAT address.
+    const BACKEND_IN_RX_BYTES: bool = false;
+    /// Entries of a service keep and hand out only NAT index and backend (B4).
+    const SERVICE_KEEPS_LITTLE: bool = true;
+    /// The caller's state is filled last, so that a reopened connection leaves it alone, and it
+    /// learns of SYN and of closing (B5, B7).
+    const STATE_FILLED_LAST: bool = true;
+    /// A loopback connection gets a second entry for its reply (B8).
+    const LOOPBACK_ENTRY: bool = false;
+    /// The entry that relates ICMP errors is stored before the connection's, with nothing counted
+    /// (C1); else after it, as a copy that counts as past the handshake.
+    const RELATED_ENTRY_FIRST: bool = true;
+    /// Whether that entry is stored at all.
+    const RELATED_ENTRY: bool = true;
+    /// DNS is reported in full (D1).
+    const DNS_REPORTED_IN_FULL: bool = false;
+    /// ICMP in IPv4 has to have its code too (D3).
+    const ICMP_NEEDS_CODE: bool = true;
+    /// Fragments are read as if they were whole unless fragments are tracked (D5).
+    const FRAGMENTS_AS_WHOLE: bool = false;
+    /// Fragments of every protocol are tracked, else those with ports.
+    const FRAGMENTS_OF_ANY_PROTOCOL: bool = false;
+    /// IPv6 fragments are followed (D6).
+    const IPV6_FRAGMENTS: bool = true;
+    /// The formula for an extension header's length is chosen by the header that follows (D7).
+    const AH_LENGTH_BY_NEXT_HEADER: bool = false;
+    /// How many IPv6 headers are looked at; the last has to be the transport's.
+    const IPV6_HEADERS: usize = 4;
+    /// Mobility, HIP and Shim6 headers are stepped over too.
+    const EVERY_EXTENSION_HEADER: bool = false;
+    /// SCTP and protocols without ports can be tracked (D8).
+    const OTHER_PROTOCOLS: bool = true;
+    /// The IP header is checked: version, header length, total length.
+    const CHECK_IP_HEADER: bool = false;
+    /// An entry past its lifetime is not found, collected or not.
+    const EXPIRED_IS_MISS: bool = false;
+    /// An ICMP error is related by the packet that it quotes.
+    const RELATE_BY_QUOTE: bool = false;
+}
+
+/// The behaviour of Cilium 1.8.2 (July 2020).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cilium18;
+
+impl Rules for Cilium18 {
+    const REOPENED_IS_NEW: bool = false;
+    const REOPEN_NEEDS_PLAIN_SYN: bool = false;
+    const REOPEN_FORGETS: bool = false;
+    const RST_CLOSES_BOTH: bool = false;
+    const SERVICE_CLOSES_BOTH: bool = false;
+    const REBALANCE: bool = false;
+    const COUNT_SERVICE: bool = false;
+    const COUNT_FIRST_ALWAYS: bool = true;
+    const BACKEND_IN_RX_BYTES: bool = true;
+    const SERVICE_KEEPS_LITTLE: bool = false;
+    const STATE_FILLED_LAST: bool = false;
+    const LOOPBACK_ENTRY: bool = true;
+    const RELATED_ENTRY_FIRST: bool = false;
+    const DNS_REPORTED_IN_FULL: bool = true;
+    const ICMP_NEEDS_CODE: bool = false;
+    const FRAGMENTS_AS_WHOLE: bool = true;
+    const IPV6_FRAGMENTS: bool = false;
+    const AH_LENGTH_BY_NEXT_HEADER: bool = true;
+    const OTHER_PROTOCOLS: bool = false;
+}
+
+/// The behaviour of Cilium 1.19 (2026).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cilium119;
+
+impl Rules for Cilium119 {}
+
+/// Flowkeep's own: 1.19's, and expired entries are not found, ICMP errors are related by what
+/// they quote, headers are checked and fragments of every protocol are followed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Default;
+
+impl Rules for Default {
+    const ICMP_NEEDS_CODE: bool = false;
+    const RELATED_ENTRY: bool = false;
+    const FRAGMENTS_OF_ANY_PROTOCOL: bool = true;
+    const IPV6_HEADERS: usize = 8;
+    const EVERY_EXTENSION_HEADER: bool = true;
+    const CHECK_IP_HEADER: bool = true;
+    const EXPIRED_IS_MISS: bool = true;
+    const RELATE_BY_QUOTE: bool = true;
+}

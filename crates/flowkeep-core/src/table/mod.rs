@@ -1,0 +1,90 @@
+//! Where entries live: what the tracker asks of a table.
+//!
+//! The trait is small enough for a BPF map or a `HashMap` in a test.
+
+use crate::entry::{Entry, Progress};
+use crate::error::Refusal;
+use crate::tracker::{Direction, Instant};
+use crate::tuple::{Address, Tuple};
+
+/// Which of the two tuples of a [`Table::probe`] was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<S> {
+    /// The first, which takes precedence.
+    First(S),
+    /// The second, and the first is not there.
+    Second(S),
+}
+
+/// A table of entries, each under a tuple.
+///
+/// Methods take `&self`: a table is shared between processors, and its implementation says how
+/// that is safe.
+pub trait Table {
+    /// A handle to one entry.
+    type Slot<'t>: Slot
+    where
+        Self: 't;
+    /// Where a tuple's entry would be: computed once a packet, the same for a tuple and its
+    /// reverse.
+    type Place: Copy;
+
+    /// Where the entry of `tuple` and that of its reverse would be.
+    fn place(&self, tuple: &Tuple) -> Self::Place;
+
+    /// Looks for `tuple`, which is at `place`.
+    fn find(&self, place: Self::Place, tuple: &Tuple) -> Option<Self::Slot<'_>>;
+
+    /// Looks for `first` and for `second` in one pass; both are at `place`.
+    #[inline]
+    fn probe(
+        &self,
+        place: Self::Place,
+        first: &Tuple,
+        second: &Tuple,
+    ) -> Option<Found<Self::Slot<'_>>> {
+        match self.find(place, first) {
+            Some(slot) => Some(Found::First(slot)),
+            None => self.find(place, second).map(Found::Second),
+        }
+    }
+
+    /// Stores `entry` under `tuple`, in place of what is there.
+    ///
+    /// # Errors
+    /// Why the table refuses. It is then unchanged.
+    fn insert(
+        &self,
+        place: Self::Place,
+        tuple: &Tuple,
+        entry: &Entry,
+        now: Instant,
+    ) -> Result<Self::Slot<'_>, Refusal>;
+}
+
+/// A handle to an entry that was found. The entry may go at any time; what is done through the
+/// handle then has no effect on whatever took its place, but for what the table's documentation
+/// says.
+pub trait Slot: Copy {
+    /// What packets change.
+    fn progress(&self) -> Progress;
+
+    /// Replaces `before` by `after`. False if another processor was faster, or the entry is gone:
+    /// then nothing has changed.
+    fn advance(&self, before: &Progress, after: &Progress) -> bool;
+
+    /// Counts a packet of `length` bytes and notes its time: ingress into rx, else into tx.
+    fn count(&self, direction: Direction, length: u64, now: Instant);
+
+    /// All of the entry.
+    fn entry(&self) -> Entry;
+
+    /// Changes the reverse-NAT index.
+    fn set_rev_nat_index(&self, index: u16);
+
+    /// Changes the NAT address, or the backend that is kept there.
+    fn set_nat_address(&self, address: Address);
+
+    /// Changes the counter of received bytes, where Cilium 1.8 keeps a service's backend.
+    fn set_rx_bytes(&self, bytes: u64);
+}

@@ -1,0 +1,120 @@
+//! The creation of an entry.
+
+use core::net::Ipv4Addr;
+
+use super::refresh::refresh;
+use super::{Direction, Instant, State, Tracker};
+use crate::Error;
+use crate::entry::{Counters, Entry, Marks};
+use crate::error::Refusal;
+use crate::packet::{protocol, tcp};
+use crate::rules::Rules;
+use crate::table::Table;
+use crate::tuple::{Address, Family, Flags, Tuple};
+
+/// What is asked of a creation.
+#[derive(Clone, Copy, Debug)]
+pub struct Creation<'a> {
+    /// The direction of the packet. It chooses counters, lifetime and report stamps.
+    pub direction: Direction,
+    /// What the caller gives the entry.
+    pub state: Option<&'a State>,
+    /// Whether an entry is wanted that relates ICMP errors, under rules that have one.
+    pub related: bool,
+    /// What the packet adds to the counters, in bytes.
+    pub length: u64,
+    /// The time.
+    pub now: Instant,
+}
+
+impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
+    /// Creates the entry of a connection under the tuple that a look-up left.
+    ///
+    /// The tuple is changed only if the second entry of a loopback connection was refused: then
+    /// it is left as that entry's.
+    ///
+    /// # Errors
+    /// [`Error::NotCreated`] if the table refuses. What was stored before stays.
+    #[inline]
+    pub fn create(
+        &self,
+        tuple: &mut Tuple,
+        creation: &Creation<'_>,
+    ) -> Result<T::Slot<'a>, Error> {
+        let direction = match creation.direction {
+            Direction::Forwarded => Direction::Egress,
+            direction => direction,
+        };
+        let now = creation.now;
+        let mut entry = Entry { created: now.ticks, last_seen: now.ticks, ..Entry::default() };
+        if let Some(state) = creation.state {
+            state.give::<R>(&mut entry, direction);
+        }
+        let tcp_flags = (tuple.protocol == protocol::TCP).then_some(tcp::SYN);
+        entry.progress.marks.set(Marks::TCP, tcp_flags.is_some());
+        refresh(&mut entry.progress, self.settings, tcp_flags, direction, now.seconds);
+
+        let related = (R::RELATED_ENTRY && creation.related).then(|| related_tuple(tuple));
+        if R::RELATED_ENTRY_FIRST
+            && let Some(related) = related
+        {
+            self.store(&related, &entry, now)?;
+        }
+        if R::COUNT_FIRST_ALWAYS || self.settings.accounting {
+            let first = Counters { packets: 1, bytes: creation.length };
+            match direction {
+                Direction::Ingress => entry.rx = first,
+                Direction::Service if !R::COUNT_SERVICE => {}
+                _ => entry.tx = first,
+            }
+        }
+        let slot = self.store(tuple, &entry, now)?;
+        if R::LOOPBACK_ENTRY
+            && let Some(looped) = loopback_tuple(tuple, direction, creation.state)
+        {
+            let original = core::mem::replace(tuple, looped);
+            self.store(tuple, &entry, now)?;
+            *tuple = original;
+        }
+        if !R::RELATED_ENTRY_FIRST
+            && let Some(related) = related
+        {
+            entry.progress.marks.insert(Marks::SEEN_NON_SYN);
+            self.store(&related, &entry, now)?;
+        }
+        Ok(slot)
+    }
+
+    #[inline]
+    fn store(&self, tuple: &Tuple, entry: &Entry, now: Instant) -> Result<T::Slot<'a>, Error> {
+        let refused = |refusal: Refusal| Error::NotCreated(refusal);
+        self.table.insert(self.table.place(tuple), tuple, entry, now).map_err(refused)
+    }
+}
+
+/// The key of the entry that relates ICMP errors: the same addresses, no ports.
+const fn related_tuple(tuple: &Tuple) -> Tuple {
+    Tuple {
+        destination_port: 0,
+        source_port: 0,
+        protocol: match tuple.family() {
+            Family::V4 => protocol::ICMP,
+            Family::V6 => protocol::ICMPV6,
+        },
+        flags: tuple.flags.union(Flags::RELATED),
+        ..*tuple
+    }
+}
+
+/// The key of a loopback connection's second entry, for its reply (IPv4 only).
+fn loopback_tuple(tuple: &Tuple, direction: Direction, state: Option<&State>) -> Option<Tuple> {
+    let state = state?;
+    if !state.loopback || state.address.is_unspecified() || tuple.family() == Family::V6 {
+        return None;
+    }
+    let [endpoint, service] =
+        [state.address, state.service_address].map(|ip: Ipv4Addr| Address::from_v4(ip.octets()));
+    let (source, destination) =
+        if direction.is_ingress() { (endpoint, service) } else { (service, endpoint) };
+    Some(Tuple { source, destination, flags: Flags::IN, ..*tuple })
+}

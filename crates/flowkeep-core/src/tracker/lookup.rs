@@ -1,0 +1,399 @@
+//! The look-up of a packet, and the touch of what it finds.
+
+use super::refresh::{expire_in, refresh};
+use super::{Direction, Instant, State, Status, Tracker};
+use crate::Error;
+use crate::entry::{Entry, Marks, Progress};
+use crate::packet::{Packet, protocol, tcp};
+use crate::rules::Rules;
+use crate::table::{Found, Slot, Table};
+use crate::tuple::{Flags, Tuple};
+
+/// Which directions are looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// The packet's own direction only.
+    Forward,
+    /// The reverse direction only.
+    Reverse,
+    /// The reverse direction, then the packet's own.
+    #[default]
+    Both,
+}
+
+/// Kinds of entries that a look-up accepts (D11), combined by OR; any one suffices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Kinds(pub u8);
+
+impl Kinds {
+    /// Every entry.
+    pub const ANY: Self = Self(0);
+    /// A node-port entry with the caller's NAT index, or with any if the caller has none.
+    pub const NODE_PORT: Self = Self(1);
+    /// An entry for direct server return.
+    pub const DSR: Self = Self(2);
+    /// An entry with just the caller's NAT index.
+    pub const SERVICE: Self = Self(4);
+}
+
+/// What is asked of a look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The packet's direction.
+    pub direction: Direction,
+    /// Which directions to look up.
+    pub scope: Scope,
+    /// Which entries to accept.
+    pub kinds: Kinds,
+    /// The flags of the tuple are set anew, whatever the packet was (D10).
+    pub forget_related: bool,
+    /// What a packet adds to the counters, in bytes.
+    pub length: u64,
+    /// The time.
+    pub now: Instant,
+}
+
+impl Request {
+    /// The look-up that every rule set has: both directions, or for a service the one.
+    #[must_use]
+    #[inline]
+    pub const fn new(direction: Direction, length: u64, now: Instant) -> Self {
+        let scope = if direction.is_service() { Scope::Reverse } else { Scope::Both };
+        Self { direction, scope, kinds: Kinds::ANY, forget_related: false, length, now }
+    }
+}
+
+/// What a look-up found.
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup<S> {
+    /// What the packet is.
+    pub status: Status,
+    /// How many bytes of it are worth reporting; `None` leaves the caller's value as it is.
+    pub monitor: Option<u32>,
+    /// The tuple as the look-up left it: of what was found, or of what a new entry is created
+    /// under.
+    pub tuple: Tuple,
+    /// The entry, unless the packet is new.
+    pub slot: Option<S>,
+}
+
+/// What a packet asks of the entry that it finds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Action {
+    None,
+    Reopen,
+    Close,
+}
+
+impl Action {
+    #[inline]
+    const fn of<R: Rules>(tcp_flags: Option<u8>) -> Self {
+        let Some(flags) = tcp_flags else { return Self::None };
+        let opens =
+            flags & tcp::SYN != 0 && !(R::REOPEN_NEEDS_PLAIN_SYN && flags & tcp::ACK != 0);
+        if flags & (tcp::FIN | tcp::RST) != 0 {
+            Self::Close
+        } else if opens {
+            Self::Reopen
+        } else {
+            Self::None
+        }
+    }
+}
+
+/// What came of looking at one entry.
+enum Touched {
+    /// It is of no use to this packet.
+    Missed,
+    /// It was reset for a connection that begins again.
+    Reopened { monitor: Option<u32> },
+    /// It is the packet's.
+    Hit { monitor: Option<u32> },
+}
+
+/// How often an entry is touched anew when another processor was faster. After that the packet's
+/// mark on timeout and flags is dropped: the other's is of the same moment.
+const TRIES: usize = 4;
+
+impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
+    /// Looks a packet up, and touches the entry that it finds: timeout, flags, counters.
+    ///
+    /// `state` is filled from that entry. On [`Status::New`] the caller may
+    /// [`create`](Self::create) an entry under the tuple that is returned.
+    ///
+    /// # Errors
+    /// Under rules that relate ICMP errors by quotation, [`Error::QuoteUnknown`] if no connection
+    /// is quoted.
+    #[inline]
+    pub fn lookup(
+        &self,
+        packet: &Packet,
+        request: &Request,
+        state: Option<&mut State>,
+    ) -> Result<Lookup<T::Slot<'a>>, Error> {
+        if let Some(quote) = &packet.quote {
+            return self.relate(quote, request);
+        }
+        let mut first = packet.tuple;
+        first.flags = if request.forget_related {
+            first.flags.replaced_by(request.direction.reverse_flags())
+        } else {
+            first.flags.with_direction(request.direction.reverse_flags())
+        };
+        let place = self.table.place(&first);
+        self.lookup_at(place, first, packet, request, state)
+    }
+
+    /// The look-up, once the reverse tuple and its place are known.
+    #[inline]
+    fn lookup_at(
+        &self,
+        place: T::Place,
+        first: Tuple,
+        packet: &Packet,
+        request: &Request,
+        mut state: Option<&mut State>,
+    ) -> Result<Lookup<T::Slot<'a>>, Error> {
+        let second = match (request.direction, request.scope) {
+            // Both directions of a forwarded connection are of the one entry that it has.
+            (Direction::Forwarded, _) => first.swapped(),
+            // No reverse look-up before it: direction flags as for the reverse of the reverse,
+            // but a service's flag stays alone.
+            (Direction::Service, Scope::Forward) => first.swapped(),
+            _ => first.reversed(),
+        };
+        let mut found = match request.scope {
+            Scope::Both => self.table.probe(place, &first, &second),
+            Scope::Reverse => self.table.find(place, &first).map(Found::First),
+            Scope::Forward => self.table.find(place, &second).map(Found::Second),
+        };
+        let tcp_flags = (packet.tuple.protocol == protocol::TCP).then_some(packet.tcp_flags);
+        let action = Action::of::<R>(tcp_flags);
+        let miss = Some(self.settings.report_headers);
+        let mut monitor = miss;
+        if let Some(Found::First(slot)) = found {
+            let direction = match request.direction {
+                Direction::Forwarded => Direction::Ingress,
+                direction => direction,
+            };
+            match self.touch(slot, action, tcp_flags, direction, true, request, state.as_deref_mut())
+            {
+                Touched::Hit { monitor } => {
+                    let status = if first.flags.contains(Flags::RELATED) {
+                        Status::Related
+                    } else {
+                        Status::Reply
+                    };
+                    return Ok(self.finished(status, monitor, first, Some(slot)));
+                }
+                Touched::Reopened { monitor: reported } => monitor = reported,
+                Touched::Missed => {}
+            }
+            if request.scope == Scope::Reverse {
+                return Ok(self.finished(Status::New, monitor, first, None));
+            }
+            found = self.table.find(place, &second).map(Found::Second);
+            if found.is_none() {
+                // A probe of its own, which missed.
+                monitor = miss;
+            }
+        }
+        let Some(Found::Second(slot)) = found else {
+            let tuple = if request.scope == Scope::Reverse { first } else { second };
+            return Ok(self.finished(Status::New, monitor, tuple, None));
+        };
+        let direction = match request.direction {
+            Direction::Forwarded => Direction::Egress,
+            direction => direction,
+        };
+        match self.touch(slot, action, tcp_flags, direction, false, request, state) {
+            Touched::Hit { monitor: reported } => Ok(self.finished(
+                Status::Established,
+                // A closed entry says nothing: then it is what the reverse probe said, if any.
+                reported.or(if request.scope == Scope::Forward { None } else { monitor }),
+                second,
+                Some(slot),
+            )),
+            Touched::Reopened { monitor } => {
+                Ok(self.finished(Status::New, monitor, second, None))
+            }
+            Touched::Missed => Ok(self.finished(Status::New, miss, second, None)),
+        }
+    }
+
+    #[inline]
+    fn finished(
+        &self,
+        status: Status,
+        monitor: Option<u32>,
+        tuple: Tuple,
+        slot: Option<T::Slot<'a>>,
+    ) -> Lookup<T::Slot<'a>> {
+        const DNS: u16 = 53;
+        let monitor = if R::DNS_REPORTED_IN_FULL && tuple.destination_port == DNS {
+            Some(self.settings.report_all)
+        } else {
+            monitor
+        };
+        Lookup { status, monitor, tuple, slot }
+    }
+
+    /// Relates an ICMP error to the connection whose packet it quotes. The connection is not
+    /// touched: anybody can send an error.
+    #[inline(never)]
+    fn relate(&self, quote: &Tuple, request: &Request) -> Result<Lookup<T::Slot<'a>>, Error> {
+        // The error travels against the packet that it quotes.
+        let quoted_direction = match request.direction {
+            Direction::Egress => Direction::Ingress,
+            Direction::Ingress => Direction::Egress,
+            direction => direction,
+        };
+        let mut first = *quote;
+        first.flags = first.flags.with_direction(quoted_direction.reverse_flags());
+        let place = self.table.place(&first);
+        let second = match request.direction {
+            Direction::Forwarded => first.swapped(),
+            _ => first.reversed(),
+        };
+        for tuple in [first, second] {
+            let Some(slot) = self.table.find(place, &tuple) else { continue };
+            if R::EXPIRED_IS_MISS && slot.progress().expired(request.now.seconds) {
+                continue;
+            }
+            let monitor = Some(self.settings.report_headers);
+            return Ok(self.finished(Status::Related, monitor, tuple, Some(slot)));
+        }
+        Err(Error::QuoteUnknown)
+    }
+
+    /// Touches an entry that was found.
+    #[allow(clippy::too_many_arguments, reason = "one call, inlined, with what the packet is")]
+    #[inline]
+    fn touch(
+        &self,
+        slot: T::Slot<'a>,
+        action: Action,
+        tcp_flags: Option<u8>,
+        direction: Direction,
+        replies: bool,
+        request: &Request,
+        state: Option<&mut State>,
+    ) -> Touched {
+        let now = request.now.seconds;
+        if request.kinds != Kinds::ANY
+            && !accepted(&slot.entry(), request.kinds, state.as_deref())
+        {
+            return Touched::Missed;
+        }
+        let mut monitor = None;
+        let mut reopened = false;
+        for _ in 0..TRIES {
+            let before = slot.progress();
+            if R::EXPIRED_IS_MISS && before.expired(now) {
+                return Touched::Missed;
+            }
+            if R::REBALANCE && direction.is_service() && self.rebalance(&before, tcp_flags, now) {
+                return Touched::Missed;
+            }
+            let mut after = before;
+            (monitor, reopened) =
+                self.step(&mut after, action, tcp_flags, direction, now);
+            if replies && !reopened {
+                after.marks.insert(Marks::REPLIED);
+            }
+            if slot.advance(&before, &after) {
+                break;
+            }
+        }
+        // Cilium 1.8 fills the state before it counts, and its backend is a counter: the order
+        // can be seen only there, and service look-ups, which hand it out, count nothing there.
+        if self.settings.accounting && (R::COUNT_SERVICE || !direction.is_service()) {
+            slot.count(direction, request.length, request.now);
+        }
+        if reopened && R::REOPENED_IS_NEW {
+            return Touched::Reopened { monitor };
+        }
+        if let Some(state) = state {
+            state.fill::<R>(&slot.entry(), direction);
+            if R::STATE_FILLED_LAST {
+                if direction.is_service() {
+                    state.syn = tcp_flags.is_some_and(|flags| flags & tcp::SYN != 0);
+                }
+                if action == Action::Close {
+                    state.closing = true;
+                }
+            }
+        }
+        Touched::Hit { monitor }
+    }
+
+    /// What a packet does to the progress of its connection: what to report, and whether the
+    /// connection was reopened.
+    #[inline]
+    fn step(
+        &self,
+        progress: &mut Progress,
+        action: Action,
+        tcp_flags: Option<u8>,
+        direction: Direction,
+        now: u32,
+    ) -> (Option<u32>, bool) {
+        let mut monitor = None;
+        if progress.alive() {
+            monitor = Some(refresh(progress, self.settings, tcp_flags, direction, now));
+        }
+        match action {
+            Action::Reopen if progress.closing() => {
+                progress.marks.remove(Marks::CLOSED);
+                if R::REOPEN_FORGETS {
+                    progress.marks.remove(Marks::SEEN_NON_SYN);
+                    progress.marks.remove(Marks::REPLIED);
+                    progress.tx_flags = 0;
+                    progress.rx_flags = 0;
+                }
+                monitor = Some(refresh(progress, self.settings, tcp_flags, direction, now));
+                return (monitor, true);
+            }
+            Action::Close => {
+                let reset = R::RST_CLOSES_BOTH
+                    && tcp_flags.is_some_and(|flags| flags & tcp::RST != 0);
+                let service = R::SERVICE_CLOSES_BOTH && direction.is_service();
+                progress.marks.insert(if reset || service {
+                    Marks::CLOSED
+                } else if direction.is_ingress() {
+                    Marks::RX_CLOSING
+                } else {
+                    Marks::TX_CLOSING
+                });
+                monitor = Some(self.settings.report_headers);
+                if !progress.alive() {
+                    let close = self.settings.close;
+                    expire_in(progress, self.settings, close, tcp_flags, direction, now);
+                }
+            }
+            Action::Reopen | Action::None => {}
+        }
+        (monitor, false)
+    }
+
+    /// Whether a SYN to a service may choose another backend (A6).
+    #[inline]
+    const fn rebalance(&self, progress: &Progress, tcp_flags: Option<u8>, now: u32) -> bool {
+        matches!(tcp_flags, Some(flags) if flags & tcp::SYN != 0)
+            && progress.closing()
+            && progress.last_tx_report.wrapping_add(self.settings.close_rebalance) <= now
+    }
+}
+
+/// Whether the entry is of one of the kinds that the caller accepts (D11).
+fn accepted(entry: &Entry, kinds: Kinds, state: Option<&State>) -> bool {
+    let wanted = state.map_or(0, |state| state.rev_nat_index);
+    let asked = |kind: Kinds| kinds.0 & kind.0 != 0;
+    let marks = entry.progress.marks;
+    asked(Kinds::NODE_PORT)
+        && marks.contains(Marks::NODE_PORT)
+        && entry.rev_nat_index != 0
+        && (wanted == 0 || wanted == entry.rev_nat_index)
+        || asked(Kinds::DSR) && marks.contains(Marks::DSR)
+        || asked(Kinds::SERVICE) && entry.rev_nat_index == wanted
+}

@@ -1,0 +1,103 @@
+//! The tracker: look-up, creation and the operations on single entries.
+//!
+//! A packet is looked up, and if it is new the caller decides whether to create an entry for it:
+//! policy is the caller's. The order of things is that of `SPEC.md`'s chapters, each in a module:
+//! look-up with its touch, the refresh of the timeout, creation, single entries.
+
+mod create;
+mod lookup;
+mod refresh;
+mod single;
+mod state;
+
+pub use create::Creation;
+pub use lookup::{Kinds, Lookup, Request, Scope};
+pub use single::NodePortQuery;
+pub use state::State;
+
+use core::marker::PhantomData;
+
+use crate::rules::Rules;
+use crate::settings::Settings;
+use crate::table::Table;
+use crate::tuple::Flags;
+
+/// A point in time, as the caller's clock has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant {
+    /// Whole seconds on a clock that never goes back, modulo 2^32: timeouts and reports.
+    pub seconds: u32,
+    /// The same clock in finer ticks of the caller's choice: when entries began and were last
+    /// seen.
+    pub ticks: u64,
+}
+
+/// The direction of a look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The packet leaves the tracked endpoint.
+    Egress,
+    /// The packet arrives at the tracked endpoint.
+    Ingress,
+    /// The packet is addressed to a load-balanced service and has not been translated yet.
+    Service,
+    /// The packet passes by: the tracker stands between the ends, and the originator is whoever
+    /// sends first. Entries are kept as if the originator were the tracked endpoint: its packets
+    /// count as egress, the responder's as ingress.
+    Forwarded,
+}
+
+impl Direction {
+    /// The flags under which the reverse direction is looked up.
+    #[inline]
+    pub(crate) const fn reverse_flags(self) -> Flags {
+        match self {
+            Self::Egress => Flags::IN,
+            Self::Ingress | Self::Forwarded => Flags::OUT,
+            Self::Service => Flags::SERVICE,
+        }
+    }
+
+    /// Whether a packet of this direction counts into rx; else into tx.
+    #[inline]
+    pub(crate) const fn is_ingress(self) -> bool {
+        matches!(self, Self::Ingress)
+    }
+
+    #[inline]
+    pub(crate) const fn is_service(self) -> bool {
+        matches!(self, Self::Service)
+    }
+}
+
+/// What a packet is to the connections known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// Of no connection that is known.
+    New = 0,
+    /// Of a known connection, in the direction in which it was created.
+    Established = 1,
+    /// Of a known connection, against that direction.
+    Reply = 2,
+    /// An ICMP error about a known connection.
+    Related = 3,
+}
+
+/// A tracker over a table: no state of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracker<'a, R, T> {
+    /// Timeouts and the like.
+    pub settings: &'a Settings,
+    /// Where the entries are.
+    pub table: &'a T,
+    rules: PhantomData<R>,
+}
+
+impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
+    /// A tracker under the rules `R`.
+    #[must_use]
+    #[inline]
+    pub const fn new(settings: &'a Settings, table: &'a T) -> Self {
+        Self { settings, table, rules: PhantomData }
+    }
+}

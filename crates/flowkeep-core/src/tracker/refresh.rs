@@ -1,0 +1,64 @@
+//! The refresh of an entry's timeout, and what it reports.
+
+use crate::entry::{Marks, Progress};
+use crate::packet::tcp;
+use crate::settings::Settings;
+use crate::tracker::Direction;
+
+/// Chooses the lifetime of an entry and notes what was seen. `tcp_flags` is `None` for protocols
+/// other than TCP. Returns how many bytes of the packet are worth reporting.
+#[inline]
+pub(crate) fn refresh(
+    progress: &mut Progress,
+    settings: &Settings,
+    tcp_flags: Option<u8>,
+    direction: Direction,
+    now: u32,
+) -> u32 {
+    let service = direction.is_service();
+    let timeout = match tcp_flags {
+        None if service => settings.service_non_tcp,
+        None => settings.non_tcp,
+        Some(flags) => {
+            if flags & tcp::SYN == 0 {
+                progress.marks.insert(Marks::SEEN_NON_SYN);
+            }
+            if !progress.marks.contains(Marks::SEEN_NON_SYN) {
+                settings.syn
+            } else if service {
+                settings.service_tcp
+            } else {
+                settings.tcp
+            }
+        }
+    };
+    expire_in(progress, settings, timeout, tcp_flags, direction, now)
+}
+
+/// Sets the lifetime to `timeout` from now and notes what was seen. Returns how many bytes of the
+/// packet are worth reporting: the first of a new TCP flag or of a report interval, else 0.
+#[inline]
+pub(crate) fn expire_in(
+    progress: &mut Progress,
+    settings: &Settings,
+    timeout: u32,
+    tcp_flags: Option<u8>,
+    direction: Direction,
+    now: u32,
+) -> u32 {
+    progress.lifetime = now.wrapping_add(timeout);
+    let (seen, last) = if direction.is_ingress() {
+        (&mut progress.rx_flags, &mut progress.last_rx_report)
+    } else {
+        (&mut progress.tx_flags, &mut progress.last_tx_report)
+    };
+    let flags = *seen | tcp_flags.unwrap_or(0) & settings.report_flags;
+    // In 32 bits, as the specification has it: not `now - last > interval`.
+    if last.wrapping_add(settings.report_interval) < now || flags != *seen {
+        *seen = flags;
+        *last = now;
+        settings.report_headers
+    } else {
+        0
+    }
+}

@@ -1,0 +1,118 @@
+//! Operations on a single entry, found under its tuple.
+
+use super::{Instant, Tracker};
+use crate::entry::{Entry, Marks};
+use crate::rules::Rules;
+use crate::table::{Slot, Table};
+use crate::tuple::{Flags, Tuple};
+
+/// What a node-port query answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodePortQuery {
+    /// There is such an entry.
+    pub found: bool,
+    /// Its NAT index, if it is a node-port entry.
+    pub rev_nat_index: Option<u16>,
+}
+
+impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
+    fn single(&self, tuple: &Tuple) -> Option<T::Slot<'a>> {
+        self.table.find(self.table.place(tuple), tuple)
+    }
+
+    /// The entry under this tuple with its flags replaced.
+    fn under(&self, tuple: &Tuple, flags: Flags) -> Option<Entry> {
+        let tuple = Tuple { flags: tuple.flags.replaced_by(flags), ..*tuple };
+        self.single(&tuple).map(|slot| slot.entry())
+    }
+
+    /// Gives a node-port entry its lifetime again, and reopens it if it was closed. False if
+    /// there is no entry, true also if it is not a node-port one.
+    #[must_use]
+    pub fn keep_alive(&self, tuple: &Tuple, now: Instant) -> bool {
+        let Some(slot) = self.single(tuple) else { return false };
+        loop {
+            let before = slot.progress();
+            if !before.marks.contains(Marks::NODE_PORT) {
+                return true;
+            }
+            let mut after = before;
+            let timeout = if before.marks.contains(Marks::SEEN_NON_SYN) {
+                self.settings.service_tcp
+            } else {
+                self.settings.service_non_tcp
+            };
+            after.lifetime = now.seconds.wrapping_add(timeout);
+            if !before.alive() {
+                after.marks.remove(Marks::CLOSED);
+            }
+            if slot.advance(&before, &after) {
+                return true;
+            }
+        }
+    }
+
+    /// Changes the backend of a service's entry. False if there is none.
+    pub fn update_backend(&self, tuple: &Tuple, backend: u32) -> bool {
+        let Some(slot) = self.single(tuple) else { return false };
+        if R::BACKEND_IN_RX_BYTES {
+            slot.set_rx_bytes(u64::from(backend));
+        } else {
+            let mut entry = slot.entry();
+            entry.set_backend(u64::from(backend));
+            slot.set_nat_address(entry.nat_address);
+        }
+        true
+    }
+
+    /// Changes the reverse-NAT index of an entry. False if there is none.
+    pub fn update_rev_nat_index(&self, tuple: &Tuple, index: u16) -> bool {
+        self.single(tuple).map(|slot| slot.set_rev_nat_index(index)).is_some()
+    }
+
+    /// Changes the mark for direct server return. False if there is no entry.
+    pub fn update_dsr(&self, tuple: &Tuple, dsr: bool) -> bool {
+        let Some(slot) = self.single(tuple) else { return false };
+        loop {
+            let before = slot.progress();
+            let mut after = before;
+            after.marks.set(Marks::DSR, dsr);
+            if slot.advance(&before, &after) {
+                return true;
+            }
+        }
+    }
+
+    /// Whether a packet with this tuple is a reply: there is an entry for the flow coming in.
+    #[must_use]
+    pub fn is_reply(&self, tuple: &Tuple) -> bool {
+        self.under(tuple, Flags::IN).is_some()
+    }
+
+    /// Whether there is an entry for the flow going out.
+    #[must_use]
+    pub fn has_egress_entry(&self, tuple: &Tuple) -> bool {
+        self.under(tuple, Flags::OUT).is_some()
+    }
+
+    /// Whether there is an entry for the flow going out that has one of these marks.
+    #[must_use]
+    pub fn has_egress_entry_with(&self, tuple: &Tuple, marks: Marks) -> bool {
+        self.under(tuple, Flags::OUT).is_some_and(|entry| entry.progress.marks.intersects(marks))
+    }
+
+    /// Whether there is a node-port entry for the flow going out, or with `or_dsr` one for direct
+    /// server return.
+    #[must_use]
+    pub fn node_port_egress(&self, tuple: &Tuple, or_dsr: bool) -> NodePortQuery {
+        let entry = self.under(tuple, Flags::OUT);
+        let marked = |marks| entry.filter(|entry| entry.progress.marks.contains(marks));
+        match marked(Marks::NODE_PORT) {
+            Some(entry) => NodePortQuery { found: true, rev_nat_index: Some(entry.rev_nat_index) },
+            None => NodePortQuery {
+                found: or_dsr && marked(Marks::DSR).is_some(),
+                rev_nat_index: None,
+            },
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A table over the standard library's hash map: the plainest there is, to compare with.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use flowkeep_core::entry::{Entry, Progress};
+use flowkeep_core::error::Refusal;
+use flowkeep_core::table::{Slot, Table};
+use flowkeep_core::tracker::{Direction, Instant};
+use flowkeep_core::tuple::{Address, Tuple};
+
+#[derive(Default)]
+pub(crate) struct MapTable {
+    entries: RefCell<HashMap<Tuple, Rc<Cell<Entry>>>>,
+}
+
+impl MapTable {
+    pub(crate) fn dump(&self) -> Vec<(Tuple, Entry)> {
+        self.entries.borrow().iter().map(|(tuple, entry)| (*tuple, entry.get())).collect()
+    }
+
+    pub(crate) fn remove(&self, tuple: &Tuple) {
+        self.entries.borrow_mut().remove(tuple);
+    }
+}
+
+/// Leaks its count on the entry: a test's slots are few.
+#[derive(Clone, Copy)]
+pub(crate) struct MapSlot<'t>(&'t Cell<Entry>);
+
+impl Table for MapTable {
+    type Slot<'t> = MapSlot<'t>;
+    type Place = ();
+
+    fn place(&self, _: &Tuple) {}
+
+    fn find(&self, (): (), tuple: &Tuple) -> Option<MapSlot<'_>> {
+        let entry = self.entries.borrow().get(tuple).cloned()?;
+        Some(MapSlot(Box::leak(Box::new(entry))))
+    }
+
+    fn insert(
+        &self,
+        (): (),
+        tuple: &Tuple,
+        entry: &Entry,
+        _: Instant,
+    ) -> Result<MapSlot<'_>, Refusal> {
+        self.entries.borrow_mut().insert(*tuple, Rc::new(Cell::new(*entry)));
+        Ok(self.find((), tuple).expect("just inserted"))
+    }
+}
+
+impl MapSlot<'_> {
+    fn change(&self, change: impl FnOnce(&mut Entry)) {
+        let mut entry = self.0.get();
+        change(&mut entry);
+        self.0.set(entry);
+    }
+}
+
+impl Slot for MapSlot<'_> {
+    fn progress(&self) -> Progress {
+        self.0.get().progress
+    }
+
+    fn advance(&self, before: &Progress, after: &Progress) -> bool {
+        assert_eq!(*before, self.progress(), "nobody else is here");
+        self.change(|entry| entry.progress = *after);
+        true
+    }
+
+    fn count(&self, direction: Direction, length: u64, now: Instant) {
+        self.change(|entry| {
+            let counters =
+                if direction == Direction::Ingress { &mut entry.rx } else { &mut entry.tx };
+            counters.packets += 1;
+            counters.bytes += length;
+            entry.last_seen = now.ticks;
+        });
+    }
+
+    fn entry(&self) -> Entry {
+        self.0.get()
+    }
+
+    fn set_rev_nat_index(&self, index: u16) {
+        self.change(|entry| entry.rev_nat_index = index);
+    }
+
+    fn set_nat_address(&self, address: Address) {
+        self.change(|entry| entry.nat_address = address);
+    }
+
+    fn set_rx_bytes(&self, bytes: u64) {
+        self.change(|entry| entry.rx.bytes = bytes);
+    }
+}

@@ -1,0 +1,74 @@
+//! The tables that the vectors are replayed over.
+
+use std::cell::Cell;
+
+use flowkeep_core::entry::Entry;
+use flowkeep_core::error::Refusal;
+use flowkeep_core::table::Table;
+use flowkeep_core::tracker::Instant;
+use flowkeep_core::tuple::Tuple;
+
+use super::map::MapTable;
+
+/// A table that a scenario can look into, and whose inserts can be made to fail.
+pub(crate) trait Inspected: Table {
+    fn dump(&self) -> Vec<(Tuple, Entry)>;
+    fn remove(&self, tuple: &Tuple);
+}
+
+impl Inspected for MapTable {
+    fn dump(&self) -> Vec<(Tuple, Entry)> {
+        Self::dump(self)
+    }
+
+    fn remove(&self, tuple: &Tuple) {
+        Self::remove(self, tuple);
+    }
+}
+
+/// Makes the n-th insert from now on fail, once.
+pub(crate) struct Failing<T> {
+    pub(crate) table: T,
+    pub(crate) countdown: Cell<u32>,
+    pub(crate) error: Cell<i32>,
+}
+
+impl<T: Table> Table for Failing<T> {
+    type Slot<'t>
+        = T::Slot<'t>
+    where
+        Self: 't;
+    type Place = T::Place;
+
+    fn place(&self, tuple: &Tuple) -> T::Place {
+        self.table.place(tuple)
+    }
+
+    fn find(&self, place: T::Place, tuple: &Tuple) -> Option<T::Slot<'_>> {
+        self.table.find(place, tuple)
+    }
+
+    fn probe(
+        &self,
+        place: T::Place,
+        first: &Tuple,
+        second: &Tuple,
+    ) -> Option<flowkeep_core::table::Found<T::Slot<'_>>> {
+        self.table.probe(place, first, second)
+    }
+
+    fn insert(
+        &self,
+        place: T::Place,
+        tuple: &Tuple,
+        entry: &Entry,
+        now: Instant,
+    ) -> Result<T::Slot<'_>, Refusal> {
+        let left = self.countdown.get();
+        self.countdown.set(left.saturating_sub(1));
+        if left == 1 {
+            return Err(Refusal::Other(self.error.get()));
+        }
+        self.table.insert(place, tuple, entry, now)
+    }
+}
