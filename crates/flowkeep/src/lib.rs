@@ -1,1 +1,5 @@
 //! Flowkeep.
+
+pub mod capture;
+pub mod connection;
+pub mod prefix;

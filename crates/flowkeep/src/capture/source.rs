@@ -1,0 +1,90 @@
+//! Where a capture's bytes come from: a file or standard input, as it is or compressed.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, ErrorKind, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::bufread::MultiGzDecoder;
+
+/// Counts the bytes read from a file before any decompression, to show progress against its size.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// Bytes of the file read so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Counting<R> {
+    inner: R,
+    progress: Progress,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.progress.0.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// A stream of capture bytes, unpacked.
+pub(super) struct Source {
+    pub(super) bytes: Box<dyn Read + Send>,
+    pub(super) compressed: bool,
+    pub(super) progress: Progress,
+}
+
+/// Opens a file, or standard input for `-`.
+pub(super) fn open(path: &Path) -> io::Result<Source> {
+    if path == Path::new("-") {
+        unpack(io::stdin())
+    } else {
+        unpack(File::open(path)?)
+    }
+}
+
+/// Looks at the first bytes and puts a decompressor in front if they ask for one.
+pub(super) fn unpack(inner: impl Read + Send + 'static) -> io::Result<Source> {
+    const GZIP: &[u8] = &[0x1f, 0x8b]; // RFC 1952 section 2.3.1
+    const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd]; // RFC 8878 section 3.1.1
+
+    let progress = Progress::default();
+    let mut inner = Counting {
+        inner,
+        progress: progress.clone(),
+    };
+    let mut magic = [0; 4];
+    let mut known = 0;
+    while known < magic.len() {
+        match inner.read(&mut magic[known..]) {
+            Ok(0) => break,
+            Ok(count) => known += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let magic = &magic[..known];
+    let (gzip, zstd) = (magic.starts_with(GZIP), magic.starts_with(ZSTD));
+    let whole = Cursor::new(magic.to_vec()).chain(inner);
+    let bytes: Box<dyn Read + Send> = if gzip {
+        Box::new(MultiGzDecoder::new(BufReader::with_capacity(
+            1 << 17,
+            whole,
+        )))
+    } else if zstd {
+        Box::new(zstd::Decoder::new(whole)?)
+    } else {
+        Box::new(whole)
+    };
+    Ok(Source {
+        bytes,
+        compressed: gzip || zstd,
+        progress,
+    })
+}

@@ -1,0 +1,97 @@
+//! Address prefixes as they are given on a command line.
+
+use core::fmt;
+use core::net::{AddrParseError, IpAddr};
+use core::str::FromStr;
+
+use ipnet::IpNet;
+
+/// Addresses that share their first bits: `192.0.2.0/24`, `2001:db8::/32`, or one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Prefix(IpNet);
+
+/// A text is neither an address nor a prefix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrefixError {
+    /// What stands before the slash, or all of it, is no address.
+    #[error("not an IPv4 or IPv6 address")]
+    Address(#[from] AddrParseError),
+    /// What stands behind the slash is no length of a prefix of this address family.
+    #[error("not a prefix length: 0 to 32 for IPv4, 0 to 128 for IPv6")]
+    Length,
+}
+
+impl Prefix {
+    /// Whether an address has the prefix.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = PrefixError;
+
+    /// Bits past the prefix length count for nothing: `192.0.2.7/24` is `192.0.2.0/24`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let Some((address, length)) = text.split_once('/') else {
+            return Ok(Self(IpNet::from(text.parse::<IpAddr>()?)));
+        };
+        let length = length.parse().map_err(|_| PrefixError::Length)?;
+        let net = IpNet::new(address.parse()?, length).map_err(|_| PrefixError::Length)?;
+        Ok(Self(net.trunc()))
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(text: &str) -> Prefix {
+        text.parse().expect("a prefix")
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn addresses_and_prefixes_contain_what_they_say() {
+        assert!(prefix("192.0.2.7/24").contains(address("192.0.2.255")));
+        assert!(!prefix("192.0.2.7/24").contains(address("192.0.3.0")));
+        assert!(prefix("192.0.2.7").contains(address("192.0.2.7")));
+        assert!(!prefix("192.0.2.7").contains(address("192.0.2.8")));
+        assert!(prefix("2001:db8::/32").contains(address("2001:db8:ffff::1")));
+        assert!(prefix("0.0.0.0/0").contains(address("255.255.255.255")));
+        assert!(!prefix("0.0.0.0/0").contains(address("::1")));
+    }
+
+    #[test]
+    fn they_are_shown_without_stray_bits() {
+        assert_eq!(prefix("192.0.2.7/24").to_string(), "192.0.2.0/24");
+        assert_eq!(prefix("::1").to_string(), "::1/128");
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            "/",
+            "192.0.2",
+            "192.0.2.0/33",
+            "::/129",
+            "::/",
+            "::/-1",
+            "host",
+        ] {
+            assert!(text.parse::<Prefix>().is_err(), "{text}");
+        }
+    }
+}
