@@ -74,8 +74,11 @@ main() {
 # expect LEAST MOST FILTER: how many packets may pass the filter?
 expect() {
     local found
-    found=$(tshark -r "$file" -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE \
-        -o udp.check_checksum:TRUE -Y "$3" -T fields -e frame.number 2>/dev/null | wc -l)
+    if ! found=$(tshark -r "$file" -o ip.check_checksum:TRUE -o tcp.check_checksum:TRUE \
+        -o udp.check_checksum:TRUE -Y "$3" -T fields -e frame.number 2>/dev/null | wc -l); then
+        echo "check.sh: tshark cannot read $file with the filter $3" >&2
+        exit 1
+    fi
     if ((found < $1 || found > $2)); then
         echo "check.sh: $found packets, not $1 to $2: $3" >&2
         failures=$((failures + 1))
