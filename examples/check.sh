@@ -14,8 +14,8 @@ readonly own='!icmp && !icmpv6'
 
 main() {
     #      least most  display filter
-    expect 14    14    "ip && http.request"
-    expect 9     9     "ipv6 && http.request"
+    expect 13    13    "$own && ip && http.request"
+    expect 8     8     "$own && ipv6 && http.request"
     expect 2     99    "http.request_number == 3"
     expect 1     99    "tcp.srcport == 8090 && tcp.analysis.retransmission"
     expect 1     1     "tcp.srcport == 80 && tcp.flags.reset == 1"
