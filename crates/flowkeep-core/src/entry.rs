@@ -68,7 +68,11 @@ impl Marks {
     /// Sets or clears the bits of `other`.
     #[inline]
     pub const fn set(&mut self, other: Self, on: bool) {
-        if on { self.insert(other) } else { self.remove(other) }
+        if on {
+            self.insert(other)
+        } else {
+            self.remove(other)
+        }
     }
 
     /// Whether the connection has been answered and so must never be evicted: the responder has
@@ -77,7 +81,8 @@ impl Marks {
     #[must_use]
     #[inline]
     pub const fn answered(self) -> bool {
-        self.contains(Self::REPLIED) && (!self.contains(Self::TCP) || self.contains(Self::SEEN_NON_SYN))
+        self.contains(Self::REPLIED)
+            && (!self.contains(Self::TCP) || self.contains(Self::SEEN_NON_SYN))
     }
 }
 

@@ -16,11 +16,6 @@
 //! | where entries live | [`table`] |
 //! | which behaviour: Cilium 1.8, Cilium 1.19 or Flowkeep's own | [`rules`] |
 //! | look-up, creation and single-entry operations | [`tracker`] |
-//!
-//! ```
-//! use flowkeep_core::packet::{self, LinkType, NoFragments};
-//! use flowkeep_core::table::{HashedTable, Heads, Seed, Slices, Slots};
-//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 

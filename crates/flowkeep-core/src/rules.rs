@@ -10,6 +10,9 @@ pub trait Rules: Copy + 'static {
     /// A SYN on a connection that is closing is a new connection, not an established one that
     /// lives on (A1).
     const REOPENED_IS_NEW: bool = true;
+    /// A SYN on a connection that is closing ends it as it is: its entry expires at once, nothing
+    /// of it is changed, and the packet is not counted there.
+    const REOPENED_RETIRES: bool = false;
     /// Only a SYN without ACK reopens (A2).
     const REOPEN_NEEDS_PLAIN_SYN: bool = true;
     /// Reopening forgets the TCP flags seen and that a packet without SYN was seen (A3).
@@ -99,11 +102,13 @@ pub struct Cilium119;
 impl Rules for Cilium119 {}
 
 /// Flowkeep's own: 1.19's, and expired entries are not found, ICMP errors are related by what
-/// they quote, headers are checked and fragments of every protocol are followed.
+/// they quote, a SYN after a close begins a connection of its own, headers are checked and
+/// fragments of every protocol are followed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Default;
 
 impl Rules for Default {
+    const REOPENED_RETIRES: bool = true;
     const ICMP_NEEDS_CODE: bool = false;
     const RELATED_ENTRY: bool = false;
     const FRAGMENTS_OF_ANY_PROTOCOL: bool = true;

@@ -45,7 +45,10 @@ impl Address {
     #[inline]
     pub(crate) const fn words(self) -> [u64; 2] {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0;
-        [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])]
+        [
+            u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+            u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
+        ]
     }
 
     /// The inverse of [`Self::words`].
@@ -143,9 +146,11 @@ impl Flags {
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.contains(Self::IN) { "in" } else { "out" })?;
-        for (bit, name) in
-            [(Self::RELATED, "|related"), (Self::SERVICE, "|service"), (Self::IPV6, "|ipv6")]
-        {
+        for (bit, name) in [
+            (Self::RELATED, "|related"),
+            (Self::SERVICE, "|service"),
+            (Self::IPV6, "|ipv6"),
+        ] {
             if self.contains(bit) {
                 f.write_str(name)?;
             }
@@ -181,7 +186,11 @@ impl Tuple {
     #[must_use]
     #[inline]
     pub const fn family(&self) -> Family {
-        if self.flags.contains(Flags::IPV6) { Family::V6 } else { Family::V4 }
+        if self.flags.contains(Flags::IPV6) {
+            Family::V6
+        } else {
+            Family::V4
+        }
     }
 
     /// Addresses and ports exchanged, flags untouched.

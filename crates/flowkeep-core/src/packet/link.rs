@@ -71,8 +71,14 @@ pub fn link<B: Bytes + ?Sized>(bytes: &B, link_type: LinkType) -> Result<Link, E
             let ethertype = bytes.u16(12).ok_or(Error::LinkTruncated)?;
             // The two that nearly every packet has, before anything else.
             match ethertype {
-                ethertype::IPV4 => Ok(Link { family: Family::V4, network: 14 }),
-                ethertype::IPV6 => Ok(Link { family: Family::V6, network: 14 }),
+                ethertype::IPV4 => Ok(Link {
+                    family: Family::V4,
+                    network: 14,
+                }),
+                ethertype::IPV6 => Ok(Link {
+                    family: Family::V6,
+                    network: 14,
+                }),
                 other => shims(bytes, other, 14),
             }
         }
@@ -103,8 +109,18 @@ pub fn link<B: Bytes + ?Sized>(bytes: &B, link_type: LinkType) -> Result<Link, E
 fn shims<B: Bytes + ?Sized>(bytes: &B, mut ethertype: u16, mut at: usize) -> Result<Link, Error> {
     for _ in 0..SHIMS {
         match ethertype {
-            ethertype::IPV4 => return Ok(Link { family: Family::V4, network: at }),
-            ethertype::IPV6 => return Ok(Link { family: Family::V6, network: at }),
+            ethertype::IPV4 => {
+                return Ok(Link {
+                    family: Family::V4,
+                    network: at,
+                });
+            }
+            ethertype::IPV6 => {
+                return Ok(Link {
+                    family: Family::V6,
+                    network: at,
+                });
+            }
             ethertype::VLAN | ethertype::QINQ | ethertype::QINQ_OLD => {
                 ethertype = bytes.u16(at + 2).ok_or(Error::LinkTruncated)?;
                 at += 4;
@@ -143,8 +159,14 @@ fn mpls_payload<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Link, Error> 
         let control = bytes.byte(at).ok_or(Error::LinkTruncated)?;
         let ethernet = if control >> 4 == 0 { at + 4 } else { at };
         match bytes.u16(ethernet + 12).ok_or(Error::LinkTruncated)? {
-            ethertype::IPV4 => Ok(Link { family: Family::V4, network: ethernet + 14 }),
-            ethertype::IPV6 => Ok(Link { family: Family::V6, network: ethernet + 14 }),
+            ethertype::IPV4 => Ok(Link {
+                family: Family::V4,
+                network: ethernet + 14,
+            }),
+            ethertype::IPV6 => Ok(Link {
+                family: Family::V6,
+                network: ethernet + 14,
+            }),
             _ => Err(Error::NotIp),
         }
     })
@@ -153,8 +175,14 @@ fn mpls_payload<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Link, Error> 
 /// IP by its version field.
 fn by_version<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Link, Error> {
     match bytes.byte(at).ok_or(Error::LinkTruncated)? >> 4 {
-        4 => Ok(Link { family: Family::V4, network: at }),
-        6 => Ok(Link { family: Family::V6, network: at }),
+        4 => Ok(Link {
+            family: Family::V4,
+            network: at,
+        }),
+        6 => Ok(Link {
+            family: Family::V6,
+            network: at,
+        }),
         _ => Err(Error::NotIp),
     }
 }
@@ -165,8 +193,14 @@ fn llc<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Link, Error> {
     const IP: u8 = 0x06;
     match bytes.byte(at).ok_or(Error::LinkTruncated)? {
         SNAP => match bytes.u16(at + 6).ok_or(Error::LinkTruncated)? {
-            ethertype::IPV4 => Ok(Link { family: Family::V4, network: at + 8 }),
-            ethertype::IPV6 => Ok(Link { family: Family::V6, network: at + 8 }),
+            ethertype::IPV4 => Ok(Link {
+                family: Family::V4,
+                network: at + 8,
+            }),
+            ethertype::IPV6 => Ok(Link {
+                family: Family::V6,
+                network: at + 8,
+            }),
             _ => Err(Error::NotIp),
         },
         IP => by_version(bytes, at + 3),
@@ -183,11 +217,23 @@ fn ppp<B: Bytes + ?Sized>(bytes: &B) -> Result<Link, Error> {
 /// The PPP protocol field (RFC 1661, 2), which may be compressed to one byte.
 fn ppp_protocol<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Link, Error> {
     match bytes.u16(at).ok_or(Error::LinkTruncated)? {
-        0x0021 => Ok(Link { family: Family::V4, network: at + 2 }),
-        0x0057 => Ok(Link { family: Family::V6, network: at + 2 }),
+        0x0021 => Ok(Link {
+            family: Family::V4,
+            network: at + 2,
+        }),
+        0x0057 => Ok(Link {
+            family: Family::V6,
+            network: at + 2,
+        }),
         compressed => match compressed >> 8 {
-            0x21 => Ok(Link { family: Family::V4, network: at + 1 }),
-            0x57 => Ok(Link { family: Family::V6, network: at + 1 }),
+            0x21 => Ok(Link {
+                family: Family::V4,
+                network: at + 1,
+            }),
+            0x57 => Ok(Link {
+                family: Family::V6,
+                network: at + 1,
+            }),
             _ => Err(Error::NotIp),
         },
     }
@@ -198,8 +244,14 @@ fn ppp_protocol<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Link, Error> 
 fn bsd_loopback<B: Bytes + ?Sized>(bytes: &B) -> Result<Link, Error> {
     let family: [u8; 4] = bytes.read(0).ok_or(Error::LinkTruncated)?;
     match u32::from_le_bytes(family).min(u32::from_be_bytes(family)) {
-        2 => Ok(Link { family: Family::V4, network: 4 }),
-        10 | 24 | 28 | 30 => Ok(Link { family: Family::V6, network: 4 }),
+        2 => Ok(Link {
+            family: Family::V4,
+            network: 4,
+        }),
+        10 | 24 | 28 | 30 => Ok(Link {
+            family: Family::V6,
+            network: 4,
+        }),
         _ => Err(Error::NotIp),
     }
 }
@@ -240,7 +292,11 @@ fn nflog<B: Bytes + ?Sized>(bytes: &B) -> Result<Link, Error> {
         let [l0, l1, t0, t1] = bytes.read(at).ok_or(Error::LinkTruncated)?;
         // Types are small, so the byte order shows itself.
         let little = t1 == 0;
-        let number = if little { u16::from_le_bytes } else { u16::from_be_bytes };
+        let number = if little {
+            u16::from_le_bytes
+        } else {
+            u16::from_be_bytes
+        };
         if number([t0, t1]) & 0x7fff == PAYLOAD {
             return by_version(bytes, at + 4);
         }

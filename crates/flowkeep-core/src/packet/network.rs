@@ -76,8 +76,25 @@ pub fn network<R: Rules, B: Bytes + ?Sized>(
 #[inline]
 fn ipv4<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Error> {
     let header: [u8; IPV4_HEADER] = bytes.read(at).ok_or(Error::NetworkTruncated)?;
-    let [version_length, _, l0, l1, i0, i1, f0, f1, _, protocol, _, _, s @ .., d0, d1, d2, d3] =
-        header;
+    let [
+        version_length,
+        _,
+        l0,
+        l1,
+        i0,
+        i1,
+        f0,
+        f1,
+        _,
+        protocol,
+        _,
+        _,
+        s @ ..,
+        d0,
+        d1,
+        d2,
+        d3,
+    ] = header;
     let header_length = usize::from(version_length & 0xf) * 4;
     let length = u16::from_be_bytes([l0, l1]);
     if R::CHECK_IP_HEADER {
@@ -116,7 +133,11 @@ fn ipv6<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Er
         return Err(Error::NetworkMalformed);
     }
     let (source, destination) = addresses.split_at(16);
-    let address = |half: &[u8]| half.first_chunk().copied().map_or(Address::default(), Address);
+    let address = |half: &[u8]| {
+        half.first_chunk()
+            .copied()
+            .map_or(Address::default(), Address)
+    };
     let payload = u16::from_be_bytes([l0, l1]);
     let mut network = Network {
         family: Family::V6,
@@ -124,7 +145,11 @@ fn ipv6<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Er
         destination: address(destination),
         protocol,
         transport: at + IPV6_HEADER,
-        length: if payload == 0 { 0 } else { IPV6_HEADER as u32 + u32::from(payload) },
+        length: if payload == 0 {
+            0
+        } else {
+            IPV6_HEADER as u32 + u32::from(payload)
+        },
         fragment: None,
     };
     if is_extension::<R>(protocol) || protocol == next_header::NONE {
@@ -164,8 +189,7 @@ fn extensions<R: Rules, B: Bytes + ?Sized>(bytes: &B, network: &mut Network) -> 
             if !R::IPV6_FRAGMENTS {
                 return Err(Error::FragmentUnsupported);
             }
-            let [next, _, o0, o1, id @ ..] =
-                bytes.read::<8>(at).ok_or(Error::NetworkTruncated)?;
+            let [next, _, o0, o1, id @ ..] = bytes.read::<8>(at).ok_or(Error::NetworkTruncated)?;
             let offset_more = u16::from_be_bytes([o0, o1]);
             let fragment = Fragment {
                 id: u32::from_be_bytes(id),
@@ -185,7 +209,11 @@ fn extensions<R: Rules, B: Bytes + ?Sized>(bytes: &B, network: &mut Network) -> 
             continue;
         }
         let [next, length] = bytes.read(at).ok_or(Error::NetworkTruncated)?;
-        let sized_by = if R::AH_LENGTH_BY_NEXT_HEADER { next } else { header };
+        let sized_by = if R::AH_LENGTH_BY_NEXT_HEADER {
+            next
+        } else {
+            header
+        };
         at += if sized_by == next_header::AUTHENTICATION {
             (usize::from(length) + 2) * 4
         } else {

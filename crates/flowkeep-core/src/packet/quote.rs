@@ -35,7 +35,11 @@ pub(super) fn quoted<R: Rules, B: Bytes + ?Sized>(
         destination_port: 0,
         source_port: 0,
         protocol: inner.protocol,
-        flags: if family == Family::V6 { Flags::IPV6 } else { Flags::OUT },
+        flags: if family == Family::V6 {
+            Flags::IPV6
+        } else {
+            Flags::OUT
+        },
         zone: 0,
     };
     let first: Option<[u8; 4]> = bytes.read(inner.transport);

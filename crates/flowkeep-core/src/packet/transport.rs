@@ -160,11 +160,10 @@ fn header<R: Rules, B: Bytes + ?Sized>(
         (protocol::UDP, _) => ports(bytes, at, &mut packet.tuple),
         (protocol::ICMP, Family::V4) => icmp::<R, B>(bytes, at, packet, &ICMP),
         (protocol::ICMPV6, Family::V6) => icmp::<R, B>(bytes, at, packet, &ICMPV6),
-        // ICMP of the other family is nobody's protocol.
-        (protocol::ICMP | protocol::ICMPV6, _) => Err(Error::UnknownProtocol),
         (protocol::SCTP, _) if R::OTHER_PROTOCOLS && settings.sctp => {
             ports(bytes, at, &mut packet.tuple)
         }
+        // ICMP of the other family is one of these.
         _ if R::OTHER_PROTOCOLS && settings.other_protocols => Ok(()),
         _ => Err(Error::UnknownProtocol),
     }
@@ -194,10 +193,17 @@ struct IcmpTypes {
 }
 
 /// RFC 792.
-const ICMP: IcmpTypes = IcmpTypes { echo_request: 8, echo_reply: 0, errors: &[3, 11, 12] };
+const ICMP: IcmpTypes = IcmpTypes {
+    echo_request: 8,
+    echo_reply: 0,
+    errors: &[3, 11, 12],
+};
 /// RFC 4443.
-const ICMPV6: IcmpTypes =
-    IcmpTypes { echo_request: 128, echo_reply: 129, errors: &[1, 2, 3, 4] };
+const ICMPV6: IcmpTypes = IcmpTypes {
+    echo_request: 128,
+    echo_reply: 129,
+    errors: &[1, 2, 3, 4],
+};
 
 /// ICMP: an echo's identifier takes a port's place, an error is marked as related.
 #[inline]
@@ -288,7 +294,11 @@ fn fragmented<R: Rules, B: Bytes + ?Sized>(
         apply(&mut packet.tuple, ports);
         return Ok(packet);
     }
-    if !icmp && settings.other_protocols { Ok(packet) } else { Err(Error::UnknownProtocol) }
+    if settings.other_protocols {
+        Ok(packet)
+    } else {
+        Err(Error::UnknownProtocol)
+    }
 }
 
 /// ICMP in IPv4, ICMPv6 in IPv6.

@@ -1,6 +1,38 @@
-//! Where entries live: what the tracker asks of a table.
+//! Where entries live: what the tracker asks of a table, and our own table.
 //!
-//! The trait is small enough for a BPF map or a `HashMap` in a test.
+//! The trait is small enough for a BPF map or a `HashMap` in a test. Our own table,
+//! [`SetTable`], is made of these rooms:
+//!
+//! | room | what |
+//! | --- | --- |
+//! | `word` | the atomic 64-bit word, with a twin for each world |
+//! | `layout` | set heads, records and the header, as they lie in memory |
+//! | `hash` | the keyed symmetric hash, and the places of a tuple |
+//! | `memory` | what the table asks of whoever owns the memory |
+//! | `sets` | probing |
+//! | `record` | one entry in its slot: reading, touching |
+//! | `insert` | insertion, removal and who makes room |
+//! | `walk` | iteration, counting and the expiry sweep |
+
+mod hash;
+mod insert;
+mod layout;
+mod memory;
+mod record;
+mod sets;
+mod walk;
+mod word;
+
+pub use hash::{Place, Seed};
+pub use insert::{Evict, Replaced, Watch};
+pub use layout::{
+    HEADER_BYTES, Head, Header, LANES, LAYOUT_VERSION, LayoutError, Record, Statistic, table_bytes,
+};
+pub use memory::{Memory, Slices};
+pub use record::Handle;
+pub use sets::SetTable;
+pub use walk::{Census, Sweep};
+pub use word::Word;
 
 use crate::entry::{Entry, Progress};
 use crate::error::Refusal;
@@ -66,8 +98,8 @@ pub trait Table {
 /// handle then has no effect on whatever took its place, but for what the table's documentation
 /// says.
 pub trait Slot: Copy {
-    /// What packets change.
-    fn progress(&self) -> Progress;
+    /// What packets change; `None` if the entry is gone.
+    fn progress(&self) -> Option<Progress>;
 
     /// Replaces `before` by `after`. False if another processor was faster, or the entry is gone:
     /// then nothing has changed.

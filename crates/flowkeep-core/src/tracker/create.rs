@@ -36,23 +36,29 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// # Errors
     /// [`Error::NotCreated`] if the table refuses. What was stored before stays.
     #[inline]
-    pub fn create(
-        &self,
-        tuple: &mut Tuple,
-        creation: &Creation<'_>,
-    ) -> Result<T::Slot<'a>, Error> {
+    pub fn create(&self, tuple: &mut Tuple, creation: &Creation<'_>) -> Result<T::Slot<'a>, Error> {
         let direction = match creation.direction {
             Direction::Forwarded => Direction::Egress,
             direction => direction,
         };
         let now = creation.now;
-        let mut entry = Entry { created: now.ticks, last_seen: now.ticks, ..Entry::default() };
+        let mut entry = Entry {
+            created: now.ticks,
+            last_seen: now.ticks,
+            ..Entry::default()
+        };
         if let Some(state) = creation.state {
             state.give::<R>(&mut entry, direction);
         }
         let tcp_flags = (tuple.protocol == protocol::TCP).then_some(tcp::SYN);
         entry.progress.marks.set(Marks::TCP, tcp_flags.is_some());
-        refresh(&mut entry.progress, self.settings, tcp_flags, direction, now.seconds);
+        refresh(
+            &mut entry.progress,
+            self.settings,
+            tcp_flags,
+            direction,
+            now.seconds,
+        );
 
         let related = (R::RELATED_ENTRY && creation.related).then(|| related_tuple(tuple));
         if R::RELATED_ENTRY_FIRST
@@ -61,7 +67,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             self.store(&related, &entry, now)?;
         }
         if R::COUNT_FIRST_ALWAYS || self.settings.accounting {
-            let first = Counters { packets: 1, bytes: creation.length };
+            let first = Counters {
+                packets: 1,
+                bytes: creation.length,
+            };
             match direction {
                 Direction::Ingress => entry.rx = first,
                 Direction::Service if !R::COUNT_SERVICE => {}
@@ -88,7 +97,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     #[inline]
     fn store(&self, tuple: &Tuple, entry: &Entry, now: Instant) -> Result<T::Slot<'a>, Error> {
         let refused = |refusal: Refusal| Error::NotCreated(refusal);
-        self.table.insert(self.table.place(tuple), tuple, entry, now).map_err(refused)
+        self.table
+            .insert(self.table.place(tuple), tuple, entry, now)
+            .map_err(refused)
     }
 }
 
@@ -114,7 +125,15 @@ fn loopback_tuple(tuple: &Tuple, direction: Direction, state: Option<&State>) ->
     }
     let [endpoint, service] =
         [state.address, state.service_address].map(|ip: Ipv4Addr| Address::from_v4(ip.octets()));
-    let (source, destination) =
-        if direction.is_ingress() { (endpoint, service) } else { (service, endpoint) };
-    Some(Tuple { source, destination, flags: Flags::IN, ..*tuple })
+    let (source, destination) = if direction.is_ingress() {
+        (endpoint, service)
+    } else {
+        (service, endpoint)
+    };
+    Some(Tuple {
+        source,
+        destination,
+        flags: Flags::IN,
+        ..*tuple
+    })
 }

@@ -58,8 +58,19 @@ impl Request {
     #[must_use]
     #[inline]
     pub const fn new(direction: Direction, length: u64, now: Instant) -> Self {
-        let scope = if direction.is_service() { Scope::Reverse } else { Scope::Both };
-        Self { direction, scope, kinds: Kinds::ANY, forget_related: false, length, now }
+        let scope = if direction.is_service() {
+            Scope::Reverse
+        } else {
+            Scope::Both
+        };
+        Self {
+            direction,
+            scope,
+            kinds: Kinds::ANY,
+            forget_related: false,
+            length,
+            now,
+        }
     }
 }
 
@@ -88,9 +99,10 @@ enum Action {
 impl Action {
     #[inline]
     const fn of<R: Rules>(tcp_flags: Option<u8>) -> Self {
-        let Some(flags) = tcp_flags else { return Self::None };
-        let opens =
-            flags & tcp::SYN != 0 && !(R::REOPEN_NEEDS_PLAIN_SYN && flags & tcp::ACK != 0);
+        let Some(flags) = tcp_flags else {
+            return Self::None;
+        };
+        let opens = flags & tcp::SYN != 0 && !(R::REOPEN_NEEDS_PLAIN_SYN && flags & tcp::ACK != 0);
         if flags & (tcp::FIN | tcp::RST) != 0 {
             Self::Close
         } else if opens {
@@ -113,7 +125,7 @@ enum Touched {
 
 /// How often an entry is touched anew when another processor was faster. After that the packet's
 /// mark on timeout and flags is dropped: the other's is of the same moment.
-const TRIES: usize = 4;
+pub(crate) const TRIES: usize = 4;
 
 impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// Looks a packet up, and touches the entry that it finds: timeout, flags, counters.
@@ -138,7 +150,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         first.flags = if request.forget_related {
             first.flags.replaced_by(request.direction.reverse_flags())
         } else {
-            first.flags.with_direction(request.direction.reverse_flags())
+            first
+                .flags
+                .with_direction(request.direction.reverse_flags())
         };
         let place = self.table.place(&first);
         self.lookup_at(place, first, packet, request, state)
@@ -176,8 +190,15 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 Direction::Forwarded => Direction::Ingress,
                 direction => direction,
             };
-            match self.touch(slot, action, tcp_flags, direction, true, request, state.as_deref_mut())
-            {
+            match self.touch(
+                slot,
+                action,
+                tcp_flags,
+                direction,
+                true,
+                request,
+                state.as_deref_mut(),
+            ) {
                 Touched::Hit { monitor } => {
                     let status = if first.flags.contains(Flags::RELATED) {
                         Status::Related
@@ -199,7 +220,11 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             }
         }
         let Some(Found::Second(slot)) = found else {
-            let tuple = if request.scope == Scope::Reverse { first } else { second };
+            let tuple = if request.scope == Scope::Reverse {
+                first
+            } else {
+                second
+            };
             return Ok(self.finished(Status::New, monitor, tuple, None));
         };
         let direction = match request.direction {
@@ -210,13 +235,15 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             Touched::Hit { monitor: reported } => Ok(self.finished(
                 Status::Established,
                 // A closed entry says nothing: then it is what the reverse probe said, if any.
-                reported.or(if request.scope == Scope::Forward { None } else { monitor }),
+                reported.or(if request.scope == Scope::Forward {
+                    None
+                } else {
+                    monitor
+                }),
                 second,
                 Some(slot),
             )),
-            Touched::Reopened { monitor } => {
-                Ok(self.finished(Status::New, monitor, second, None))
-            }
+            Touched::Reopened { monitor } => Ok(self.finished(Status::New, monitor, second, None)),
             Touched::Missed => Ok(self.finished(Status::New, miss, second, None)),
         }
     }
@@ -235,7 +262,12 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         } else {
             monitor
         };
-        Lookup { status, monitor, tuple, slot }
+        Lookup {
+            status,
+            monitor,
+            tuple,
+            slot,
+        }
     }
 
     /// Relates an ICMP error to the connection whose packet it quotes. The connection is not
@@ -256,8 +288,13 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             _ => first.reversed(),
         };
         for tuple in [first, second] {
-            let Some(slot) = self.table.find(place, &tuple) else { continue };
-            if R::EXPIRED_IS_MISS && slot.progress().expired(request.now.seconds) {
+            let Some(slot) = self.table.find(place, &tuple) else {
+                continue;
+            };
+            let usable = slot.progress().is_some_and(|progress| {
+                !(R::EXPIRED_IS_MISS && progress.expired(request.now.seconds))
+            });
+            if !usable {
                 continue;
             }
             let monitor = Some(self.settings.report_headers);
@@ -267,7 +304,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     }
 
     /// Touches an entry that was found.
-    #[allow(clippy::too_many_arguments, reason = "one call, inlined, with what the packet is")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one call, inlined, with what the packet is"
+    )]
     #[inline]
     fn touch(
         &self,
@@ -280,15 +320,16 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         state: Option<&mut State>,
     ) -> Touched {
         let now = request.now.seconds;
-        if request.kinds != Kinds::ANY
-            && !accepted(&slot.entry(), request.kinds, state.as_deref())
+        if request.kinds != Kinds::ANY && !accepted(&slot.entry(), request.kinds, state.as_deref())
         {
             return Touched::Missed;
         }
         let mut monitor = None;
         let mut reopened = false;
         for _ in 0..TRIES {
-            let before = slot.progress();
+            let Some(before) = slot.progress() else {
+                return Touched::Missed;
+            };
             if R::EXPIRED_IS_MISS && before.expired(now) {
                 return Touched::Missed;
             }
@@ -296,8 +337,14 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 return Touched::Missed;
             }
             let mut after = before;
-            (monitor, reopened) =
-                self.step(&mut after, action, tcp_flags, direction, now);
+            if R::REOPENED_RETIRES && action == Action::Reopen && before.closing() {
+                after.lifetime = now.saturating_sub(1);
+                if slot.advance(&before, &after) {
+                    return Touched::Missed;
+                }
+                continue;
+            }
+            (monitor, reopened) = self.step(&mut after, action, tcp_flags, direction, now);
             if replies && !reopened {
                 after.marks.insert(Marks::REPLIED);
             }
@@ -355,8 +402,8 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 return (monitor, true);
             }
             Action::Close => {
-                let reset = R::RST_CLOSES_BOTH
-                    && tcp_flags.is_some_and(|flags| flags & tcp::RST != 0);
+                let reset =
+                    R::RST_CLOSES_BOTH && tcp_flags.is_some_and(|flags| flags & tcp::RST != 0);
                 let service = R::SERVICE_CLOSES_BOTH && direction.is_service();
                 progress.marks.insert(if reset || service {
                     Marks::CLOSED
@@ -381,7 +428,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     const fn rebalance(&self, progress: &Progress, tcp_flags: Option<u8>, now: u32) -> bool {
         matches!(tcp_flags, Some(flags) if flags & tcp::SYN != 0)
             && progress.closing()
-            && progress.last_tx_report.wrapping_add(self.settings.close_rebalance) <= now
+            && progress
+                .last_tx_report
+                .wrapping_add(self.settings.close_rebalance)
+                <= now
     }
 }
 

@@ -11,6 +11,7 @@ mod single;
 mod state;
 
 pub use create::Creation;
+pub(crate) use lookup::TRIES;
 pub use lookup::{Kinds, Lookup, Request, Scope};
 pub use single::NodePortQuery;
 pub use state::State;
@@ -98,6 +99,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     #[must_use]
     #[inline]
     pub const fn new(settings: &'a Settings, table: &'a T) -> Self {
-        Self { settings, table, rules: PhantomData }
+        Self {
+            settings,
+            table,
+            rules: PhantomData,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Operations on a single entry, found under its tuple.
 
+use super::lookup::TRIES;
 use super::{Instant, Tracker};
 use crate::entry::{Entry, Marks};
 use crate::rules::Rules;
@@ -22,7 +23,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
 
     /// The entry under this tuple with its flags replaced.
     fn under(&self, tuple: &Tuple, flags: Flags) -> Option<Entry> {
-        let tuple = Tuple { flags: tuple.flags.replaced_by(flags), ..*tuple };
+        let tuple = Tuple {
+            flags: tuple.flags.replaced_by(flags),
+            ..*tuple
+        };
         self.single(&tuple).map(|slot| slot.entry())
     }
 
@@ -30,9 +34,13 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// there is no entry, true also if it is not a node-port one.
     #[must_use]
     pub fn keep_alive(&self, tuple: &Tuple, now: Instant) -> bool {
-        let Some(slot) = self.single(tuple) else { return false };
-        loop {
-            let before = slot.progress();
+        let Some(slot) = self.single(tuple) else {
+            return false;
+        };
+        for _ in 0..TRIES {
+            let Some(before) = slot.progress() else {
+                return false;
+            };
             if !before.marks.contains(Marks::NODE_PORT) {
                 return true;
             }
@@ -47,14 +55,17 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 after.marks.remove(Marks::CLOSED);
             }
             if slot.advance(&before, &after) {
-                return true;
+                break;
             }
         }
+        true
     }
 
     /// Changes the backend of a service's entry. False if there is none.
     pub fn update_backend(&self, tuple: &Tuple, backend: u32) -> bool {
-        let Some(slot) = self.single(tuple) else { return false };
+        let Some(slot) = self.single(tuple) else {
+            return false;
+        };
         if R::BACKEND_IN_RX_BYTES {
             slot.set_rx_bytes(u64::from(backend));
         } else {
@@ -67,20 +78,27 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
 
     /// Changes the reverse-NAT index of an entry. False if there is none.
     pub fn update_rev_nat_index(&self, tuple: &Tuple, index: u16) -> bool {
-        self.single(tuple).map(|slot| slot.set_rev_nat_index(index)).is_some()
+        self.single(tuple)
+            .map(|slot| slot.set_rev_nat_index(index))
+            .is_some()
     }
 
     /// Changes the mark for direct server return. False if there is no entry.
     pub fn update_dsr(&self, tuple: &Tuple, dsr: bool) -> bool {
-        let Some(slot) = self.single(tuple) else { return false };
-        loop {
-            let before = slot.progress();
+        let Some(slot) = self.single(tuple) else {
+            return false;
+        };
+        for _ in 0..TRIES {
+            let Some(before) = slot.progress() else {
+                return false;
+            };
             let mut after = before;
             after.marks.set(Marks::DSR, dsr);
             if slot.advance(&before, &after) {
-                return true;
+                break;
             }
         }
+        true
     }
 
     /// Whether a packet with this tuple is a reply: there is an entry for the flow coming in.
@@ -98,7 +116,8 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// Whether there is an entry for the flow going out that has one of these marks.
     #[must_use]
     pub fn has_egress_entry_with(&self, tuple: &Tuple, marks: Marks) -> bool {
-        self.under(tuple, Flags::OUT).is_some_and(|entry| entry.progress.marks.intersects(marks))
+        self.under(tuple, Flags::OUT)
+            .is_some_and(|entry| entry.progress.marks.intersects(marks))
     }
 
     /// Whether there is a node-port entry for the flow going out, or with `or_dsr` one for direct
@@ -108,7 +127,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         let entry = self.under(tuple, Flags::OUT);
         let marked = |marks| entry.filter(|entry| entry.progress.marks.contains(marks));
         match marked(Marks::NODE_PORT) {
-            Some(entry) => NodePortQuery { found: true, rev_nat_index: Some(entry.rev_nat_index) },
+            Some(entry) => NodePortQuery {
+                found: true,
+                rev_nat_index: Some(entry.rev_nat_index),
+            },
             None => NodePortQuery {
                 found: or_dsr && marked(Marks::DSR).is_some(),
                 rev_nat_index: None,

@@ -259,7 +259,12 @@ pub(crate) fn read(path: &Path) -> (Meta, Vec<Scenario>) {
     let first = lines.next().unwrap_or_else(|| wrong(&"empty", 1));
     let first = first.unwrap_or_else(|error| wrong(&error, 1));
     let meta: Meta = serde_json::from_str(&first).unwrap_or_else(|error| wrong(&error, 1));
-    assert_eq!(meta.format, 1, "{}: a format that is not known", path.display());
+    assert_eq!(
+        meta.format,
+        1,
+        "{}: a format that is not known",
+        path.display()
+    );
     let scenarios = lines
         .enumerate()
         .map(|(index, line)| {

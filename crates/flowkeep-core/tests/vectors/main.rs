@@ -14,9 +14,10 @@ mod tables;
 use std::path::{Path, PathBuf};
 
 use flowkeep_core::rules::{Cilium18, Cilium119};
-use format::{Meta, Scenario, Version};
+use flowkeep_core::table::LANES;
+use format::{Meta, Scenario, Step, Version};
 use map::MapTable;
-use tables::Inspected;
+use tables::{Inspected, own_table};
 
 fn main() {
     let directory = std::env::var_os("FLOWKEEP_VECTORS").map_or_else(
@@ -29,13 +30,22 @@ fn main() {
         .filter(|path| path.to_string_lossy().ends_with(".jsonl.gz"))
         .collect();
     files.sort();
-    assert!(!files.is_empty(), "{}: no *.jsonl.gz there", directory.display());
+    assert!(
+        !files.is_empty(),
+        "{}: no *.jsonl.gz there",
+        directory.display()
+    );
 
     let (mut scenarios, mut passed, mut shown) = (0, 0, 0);
     for path in &files {
         let mut of_file = (0, 0);
         let (meta, cases) = format::read(path);
-        assert_eq!(meta.scenarios, cases.len(), "{}: the meta line counts", path.display());
+        assert_eq!(
+            meta.scenarios,
+            cases.len(),
+            "{}: the meta line counts",
+            path.display()
+        );
         for case in &cases {
             of_file.0 += 1;
             match run(&meta, case) {
@@ -61,7 +71,26 @@ fn main() {
 
 /// Replays a scenario over every table. All have to agree with the recording.
 fn run(meta: &Meta, case: &Scenario) -> Result<(), String> {
-    over("the hash map", meta, case, MapTable::default())
+    over("the hash map", meta, case, MapTable::default())?;
+    // Full of all that a scenario can store at once, on few sets and on many.
+    let entries = 3 * case
+        .steps
+        .iter()
+        .filter(|step| matches!(step, Step::Create(_)))
+        .count();
+    let crowded = (2 * entries).div_ceil(LANES).max(1);
+    over(
+        "our table, crowded",
+        meta,
+        case,
+        own_table(crowded, case.start),
+    )?;
+    over(
+        "our table",
+        meta,
+        case,
+        own_table(4 * crowded + 1, case.start),
+    )
 }
 
 fn over(name: &str, meta: &Meta, case: &Scenario, table: impl Inspected) -> Result<(), String> {

@@ -17,7 +17,11 @@ pub(crate) struct MapTable {
 
 impl MapTable {
     pub(crate) fn dump(&self) -> Vec<(Tuple, Entry)> {
-        self.entries.borrow().iter().map(|(tuple, entry)| (*tuple, entry.get())).collect()
+        self.entries
+            .borrow()
+            .iter()
+            .map(|(tuple, entry)| (*tuple, entry.get()))
+            .collect()
     }
 
     pub(crate) fn remove(&self, tuple: &Tuple) {
@@ -47,7 +51,9 @@ impl Table for MapTable {
         entry: &Entry,
         _: Instant,
     ) -> Result<MapSlot<'_>, Refusal> {
-        self.entries.borrow_mut().insert(*tuple, Rc::new(Cell::new(*entry)));
+        self.entries
+            .borrow_mut()
+            .insert(*tuple, Rc::new(Cell::new(*entry)));
         Ok(self.find((), tuple).expect("just inserted"))
     }
 }
@@ -61,20 +67,23 @@ impl MapSlot<'_> {
 }
 
 impl Slot for MapSlot<'_> {
-    fn progress(&self) -> Progress {
-        self.0.get().progress
+    fn progress(&self) -> Option<Progress> {
+        Some(self.0.get().progress)
     }
 
     fn advance(&self, before: &Progress, after: &Progress) -> bool {
-        assert_eq!(*before, self.progress(), "nobody else is here");
+        assert_eq!(Some(*before), self.progress(), "nobody else is here");
         self.change(|entry| entry.progress = *after);
         true
     }
 
     fn count(&self, direction: Direction, length: u64, now: Instant) {
         self.change(|entry| {
-            let counters =
-                if direction == Direction::Ingress { &mut entry.rx } else { &mut entry.tx };
+            let counters = if direction == Direction::Ingress {
+                &mut entry.rx
+            } else {
+                &mut entry.tx
+            };
             counters.packets += 1;
             counters.bytes += length;
             entry.last_seen = now.ticks;

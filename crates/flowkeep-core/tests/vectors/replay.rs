@@ -1,7 +1,7 @@
 //! Replays one scenario.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use flowkeep_core::Error;
 use flowkeep_core::entry::Marks;
@@ -11,9 +11,7 @@ use flowkeep_core::packet::{
 };
 use flowkeep_core::rules::Rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::tracker::{
-    Creation, Direction, Instant, Kinds, Request, Scope, State, Tracker,
-};
+use flowkeep_core::tracker::{Creation, Direction, Instant, Kinds, Request, Scope, State, Tracker};
 use flowkeep_core::tuple::{Family, Tuple};
 use serde_json::{Value, json};
 
@@ -59,7 +57,11 @@ pub(crate) fn replay<R: Rules>(
     table: impl Inspected,
 ) -> Result<(), String> {
     check_names(meta)?;
-    let table = Failing { table, countdown: Cell::new(0), error: Cell::new(0) };
+    let table = Failing {
+        table,
+        countdown: Cell::new(0),
+        error: Cell::new(0),
+    };
     let mut run = Run {
         version: meta.version,
         config: case.config,
@@ -72,28 +74,38 @@ pub(crate) fn replay<R: Rules>(
         length: 0,
     };
     for (index, step) in case.steps.iter().enumerate() {
-        run.step::<R>(step).map_err(|difference| format!("step {index}: {difference}"))?;
+        run.step::<R>(step)
+            .map_err(|difference| format!("step {index}: {difference}"))?;
     }
     let expected: Shadow = case
         .r#final
         .iter()
         .map(|(name, rows)| {
-            let rows = rows.iter().map(|(key, value)| (key.to_string(), value.clone()));
+            let rows = rows
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.clone()));
             (name.clone(), rows.collect())
         })
         .collect();
-    same("final tables", &run.tables(), &expected)?;
+    same_tables("final tables", &run.tables(), &expected)?;
     same("end", &run.clock, &case.end)
 }
 
 /// The names and numbers of the meta line have to be the ones that the harness means.
 fn check_names(meta: &Meta) -> Result<(), String> {
     let numbers = |pairs: &[(&str, i64)]| -> BTreeMap<String, i64> {
-        pairs.iter().map(|&(name, number)| (name.to_owned(), number)).collect()
+        pairs
+            .iter()
+            .map(|&(name, number)| (name.to_owned(), number))
+            .collect()
     };
     let status = [("NEW", 0), ("ESTABLISHED", 1), ("REPLY", 2), ("RELATED", 3)];
     same("status", &meta.status, &numbers(&status))?;
-    same("dir", &meta.dir, &numbers(&[("egress", 0), ("ingress", 1), ("service", 2)]))?;
+    same(
+        "dir",
+        &meta.dir,
+        &numbers(&[("egress", 0), ("ingress", 1), ("service", 2)]),
+    )?;
     let flags = [("OUT", 0), ("IN", 1), ("RELATED", 2), ("SERVICE", 4)];
     same("tuple flags", &meta.tuple_flags, &numbers(&flags))?;
     let errors = [
@@ -108,7 +120,11 @@ fn check_names(meta: &Meta) -> Result<(), String> {
     let errors = errors.map(|(name, error)| (name, i64::from(error.code())));
     same("errors", &meta.errors, &numbers(&errors))?;
     if meta.version == Version::Y2026 {
-        same("scope", &meta.scope, &numbers(&[("forward", 0), ("reverse", 1), ("bidir", 2)]))?;
+        same(
+            "scope",
+            &meta.scope,
+            &numbers(&[("forward", 0), ("reverse", 1), ("bidir", 2)]),
+        )?;
         let kinds = [
             ("ANY", Kinds::ANY),
             ("NODEPORT", Kinds::NODE_PORT),
@@ -119,10 +135,17 @@ fn check_names(meta: &Meta) -> Result<(), String> {
         same("entry types", &meta.entry_types, &numbers(&kinds))?;
     }
     let tuple_fields = ["daddr", "saddr", "dport", "sport", "nexthdr", "flags"];
-    same("tuple fields", &meta.tuple_fields, &tuple_fields.map(str::to_owned).to_vec())?;
+    same(
+        "tuple fields",
+        &meta.tuple_fields,
+        &tuple_fields.map(str::to_owned).to_vec(),
+    )?;
     let names = |value: Value| -> Vec<String> {
-        let mut names: Vec<String> =
-            value.as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect();
+        let mut names: Vec<String> = value
+            .as_object()
+            .into_iter()
+            .flat_map(|fields| fields.keys().cloned())
+            .collect();
         names.sort();
         names
     };
@@ -133,7 +156,11 @@ fn check_names(meta: &Meta) -> Result<(), String> {
     };
     let state = names(render::state(&State::default(), meta.version));
     same("state fields", &sorted(&meta.state_fields), &state)?;
-    let mut entry = names(render::entry(&Default::default(), &Tuple::default(), meta.version));
+    let mut entry = names(render::entry(
+        &Default::default(),
+        &Tuple::default(),
+        meta.version,
+    ));
     if meta.version == Version::Y2026 {
         entry.push("backend_id".to_owned());
         entry.sort();
@@ -179,9 +206,35 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, ours: &T, recorded: &T) -> R
     }
 }
 
+/// Names the first row that differs.
+fn same_tables(what: &str, ours: &Shadow, recorded: &Shadow) -> Result<(), String> {
+    if ours == recorded {
+        return Ok(());
+    }
+    let names: BTreeSet<&String> = ours.keys().chain(recorded.keys()).collect();
+    for name in names {
+        let empty = BTreeMap::new();
+        let (ours, recorded) = (
+            ours.get(name).unwrap_or(&empty),
+            recorded.get(name).unwrap_or(&empty),
+        );
+        let keys: BTreeSet<&String> = ours.keys().chain(recorded.keys()).collect();
+        for key in keys {
+            let (ours, recorded) = (ours.get(key), recorded.get(key));
+            same(&format!("{what}: {name} {key}"), &ours, &recorded)?;
+        }
+    }
+    Err(format!(
+        "{what}: one has an empty table that the other has not"
+    ))
+}
+
 impl<T: Inspected> Run<'_, T> {
     fn now(&self) -> Instant {
-        Instant { seconds: self.clock as u32, ticks: self.clock }
+        Instant {
+            seconds: self.clock as u32,
+            ticks: self.clock,
+        }
     }
 
     fn step<R: Rules>(&mut self, step: &Step) -> Result<(), String> {
@@ -229,7 +282,8 @@ impl<T: Inspected> Run<'_, T> {
             }
             Step::UpdateRevNatIndex(step) => {
                 let index = step.rev_nat_index.ok_or("rev_nat_index is missing")?;
-                self.tracker::<R>().update_rev_nat_index(&self.key(step), index);
+                self.tracker::<R>()
+                    .update_rev_nat_index(&self.key(step), index);
                 answered(step, None, None)?;
                 &step.d
             }
@@ -249,7 +303,11 @@ impl<T: Inspected> Run<'_, T> {
                 &step.d
             }
             Step::IsReply(step) => {
-                answered(step, Some(self.tracker::<R>().is_reply(&self.key(step))), None)?;
+                answered(
+                    step,
+                    Some(self.tracker::<R>().is_reply(&self.key(step))),
+                    None,
+                )?;
                 &step.d
             }
             Step::HasEgressEntry(step) => {
@@ -259,7 +317,9 @@ impl<T: Inspected> Run<'_, T> {
             }
             Step::HasLoopbackEgressEntry(step) => {
                 let key = self.key(step);
-                let found = self.tracker::<R>().has_egress_entry_with(&key, Marks::LOOPBACK);
+                let found = self
+                    .tracker::<R>()
+                    .has_egress_entry_with(&key, Marks::LOOPBACK);
                 answered(step, Some(found), None)?;
                 &step.d
             }
@@ -276,14 +336,16 @@ impl<T: Inspected> Run<'_, T> {
                     None => return Err("check_dsr is missing".to_owned()),
                 };
                 let before = step.rev_nat_index_in.ok_or("rev_nat_index_in is missing")?;
-                let query = self.tracker::<R>().node_port_egress(&self.key(step), or_dsr);
+                let query = self
+                    .tracker::<R>()
+                    .node_port_egress(&self.key(step), or_dsr);
                 let index = query.rev_nat_index.unwrap_or(before);
                 answered(step, Some(query.found), Some(index))?;
                 &step.d
             }
         };
         self.apply(deltas);
-        same("tables", &self.tables(), &self.shadow)
+        same_tables("tables", &self.tables(), &self.shadow)
     }
 
     fn tracker<R: Rules>(&self) -> Tracker<'_, R, Failing<T>> {
@@ -322,7 +384,10 @@ impl<T: Inspected> Run<'_, T> {
         let (ret, monitor) = match &result {
             Ok(found) => {
                 self.tuple = found.tuple;
-                (found.status as i32, found.monitor.unwrap_or(step.monitor_in))
+                (
+                    found.status as i32,
+                    found.monitor.unwrap_or(step.monitor_in),
+                )
             }
             Err(error) => (error.code(), step.monitor_in),
         };
@@ -365,7 +430,10 @@ impl<T: Inspected> Run<'_, T> {
             now: self.now(),
         };
         let mut tuple = self.tuple;
-        let result = self.tracker::<R>().create(&mut tuple, &creation).map(|_| ());
+        let result = self
+            .tracker::<R>()
+            .create(&mut tuple, &creation)
+            .map(|_| ());
         let (ret, ext_err) = match result {
             Ok(()) => (0, 0),
             Err(error @ Error::NotCreated(Refusal::Other(number))) => (error.code(), number),
@@ -388,10 +456,17 @@ impl<T: Inspected> Run<'_, T> {
             tables
                 .entry(render::table_of(&tuple).to_owned())
                 .or_default()
-                .insert(render::tuple(&tuple).to_string(), render::entry(&entry, &tuple, self.version));
+                .insert(
+                    render::tuple(&tuple).to_string(),
+                    render::entry(&entry, &tuple, self.version),
+                );
         }
         for (key, ports) in &self.fragments.0 {
-            let name = if key.family == Family::V4 { "frag4" } else { "frag6" };
+            let name = if key.family == Family::V4 {
+                "frag4"
+            } else {
+                "frag6"
+            };
             let row = json!([
                 key.destination.to_ip(key.family),
                 key.source.to_ip(key.family),
@@ -399,7 +474,10 @@ impl<T: Inspected> Run<'_, T> {
                 key.protocol,
             ]);
             let value = json!({ "sport": ports.source, "dport": ports.destination });
-            tables.entry(name.to_owned()).or_default().insert(row.to_string(), value);
+            tables
+                .entry(name.to_owned())
+                .or_default()
+                .insert(row.to_string(), value);
         }
         tables
     }
@@ -440,7 +518,10 @@ fn direction(dir: Dir) -> Direction {
 fn hex(text: &str) -> Result<Vec<u8>, String> {
     (0..text.len())
         .step_by(2)
-        .map(|at| text.get(at..at + 2).and_then(|byte| u8::from_str_radix(byte, 16).ok()))
+        .map(|at| {
+            text.get(at..at + 2)
+                .and_then(|byte| u8::from_str_radix(byte, 16).ok())
+        })
         .collect::<Option<_>>()
         .ok_or_else(|| format!("not hex: {text}"))
 }

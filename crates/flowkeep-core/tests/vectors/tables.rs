@@ -1,10 +1,11 @@
 //! The tables that the vectors are replayed over.
 
 use std::cell::Cell;
+use std::sync::atomic::AtomicU64;
 
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::Table;
+use flowkeep_core::table::{Found, Head, LANES, Memory, Record, Seed, SetTable, Statistic, Table};
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
@@ -23,6 +24,61 @@ impl Inspected for MapTable {
 
     fn remove(&self, tuple: &Tuple) {
         Self::remove(self, tuple);
+    }
+}
+
+/// Our own table, in vectors.
+pub(crate) type OwnTable = SetTable<Vectors>;
+
+/// Owned memory for a table.
+pub(crate) struct Vectors {
+    seed: Seed,
+    heads: Vec<Head<AtomicU64>>,
+    records: Vec<Record<AtomicU64>>,
+}
+
+pub(crate) fn own_table(sets: usize, seed: u64) -> OwnTable {
+    SetTable::new(Vectors {
+        seed: Seed::from_u64(seed),
+        heads: (0..sets).map(|_| Head::default()).collect(),
+        records: (0..sets * LANES).map(|_| Record::default()).collect(),
+    })
+}
+
+impl Memory for Vectors {
+    type Word = AtomicU64;
+
+    fn sets(&self) -> u32 {
+        self.heads.len() as u32
+    }
+
+    fn seed(&self) -> &Seed {
+        &self.seed
+    }
+
+    fn head(&self, set: u32) -> Option<&Head<AtomicU64>> {
+        self.heads.get(set as usize)
+    }
+
+    fn record(&self, index: u32) -> Option<&Record<AtomicU64>> {
+        self.records.get(index as usize)
+    }
+
+    fn count(&self, _: Statistic) {}
+}
+
+impl Inspected for OwnTable {
+    fn dump(&self) -> Vec<(Tuple, Entry)> {
+        self.iter()
+            .map(|(_, tuple, entry)| (tuple, entry))
+            .collect()
+    }
+
+    fn remove(&self, tuple: &Tuple) {
+        let handle = self
+            .find(self.place(tuple), tuple)
+            .expect("it was just listed");
+        assert!(Self::remove(self, &handle), "nobody else is here");
     }
 }
 
@@ -48,12 +104,7 @@ impl<T: Table> Table for Failing<T> {
         self.table.find(place, tuple)
     }
 
-    fn probe(
-        &self,
-        place: T::Place,
-        first: &Tuple,
-        second: &Tuple,
-    ) -> Option<flowkeep_core::table::Found<T::Slot<'_>>> {
+    fn probe(&self, place: T::Place, first: &Tuple, second: &Tuple) -> Option<Found<T::Slot<'_>>> {
         self.table.probe(place, first, second)
     }
 

@@ -1,0 +1,347 @@
+//! Insertion, removal, and who makes room.
+
+use super::hash::{Key, Place};
+use super::layout::{Head, LANES, Statistic};
+use super::memory::Memory;
+use super::record::{Handle, Life};
+use super::sets::SetTable;
+use super::word::Word;
+use crate::entry::{Entry, Marks};
+use crate::error::Refusal;
+use crate::table::Found;
+use crate::tuple::Tuple;
+
+/// What a table may evict to make room, each including what stands before it. An answered
+/// connection is never evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Evict {
+    /// Entries past their lifetime.
+    Expired = 0,
+    /// Connections closing in both directions.
+    Closed = 1,
+    /// Connections that have not been answered; the one that expires first.
+    Unanswered = 2,
+}
+
+/// Why an entry went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Replaced {
+    /// Its tuple was stored again.
+    Renewed,
+    /// It had expired.
+    Expired,
+    /// It was closed, and its room was needed.
+    Closed,
+    /// It was unanswered, and its room was needed.
+    Unanswered,
+}
+
+/// Is told of entries that make room for others.
+pub trait Watch {
+    /// Whether anybody listens: if not, entries are not read before they go.
+    const LISTENS: bool = true;
+
+    /// An entry is about to be overwritten.
+    fn replaced(&self, why: Replaced, tuple: &Tuple, entry: &Entry);
+}
+
+/// Nobody listens.
+impl Watch for () {
+    const LISTENS: bool = false;
+
+    fn replaced(&self, _: Replaced, _: &Tuple, _: &Entry) {}
+}
+
+/// A set takes entries of its own without a look at their other set while it is filled up to
+/// here. Beyond, the emptier of the two is chosen. Fewer would put more entries into their second
+/// set, where they cost another line; more would leave less room at the end (simulated: 94.5 %
+/// against 94.1 % at 40).
+const COMFORTABLE: u32 = 32;
+
+/// Tries for a set's lock. It is held for the time of one insertion, by code that is not
+/// preempted in the kernel; in a program its holder may be, and then waiting longer than this is
+/// in vain.
+const LOCK_TRIES: usize = 256;
+
+/// Tries for a slot, when others claim those that were chosen.
+const CLAIM_TRIES: usize = 4;
+
+/// A slot that was claimed for a new entry.
+struct Claimed {
+    set: u32,
+    lane: u32,
+    /// What it was before.
+    before: Life,
+}
+
+impl<M: Memory, O: Watch> SetTable<M, O> {
+    /// Stores an entry: in place of the one under the same tuple, else in a free slot, else in
+    /// place of one that may go.
+    #[inline(never)]
+    pub(super) fn store(
+        &self,
+        place: Place,
+        tuple: &Tuple,
+        entry: &Entry,
+        now: u32,
+    ) -> Result<Handle<'_, M::Word>, Refusal> {
+        let head = self.memory.head(place.first).ok_or(Refusal::Full)?;
+        if M::SHARED && !lock(head) {
+            self.memory.count(Statistic::Contended);
+            return Err(Refusal::Contended);
+        }
+        let stored = self.store_locked(head, place, tuple, entry, now);
+        if M::SHARED {
+            head.lock.store_release(0);
+        }
+        if let Err(Refusal::Full) = stored {
+            self.memory.count(Statistic::Refused);
+        }
+        stored
+    }
+
+    #[inline(always)]
+    fn store_locked(
+        &self,
+        home: &Head<M::Word>,
+        place: Place,
+        tuple: &Tuple,
+        entry: &Entry,
+        now: u32,
+    ) -> Result<Handle<'_, M::Word>, Refusal> {
+        let key = Key::new(tuple);
+        if let Some(Found::First(handle) | Found::Second(handle)) = self.search(place, &key, &key)
+            && let Some(stored) = self.renew(&handle, &key, tuple, entry)
+        {
+            return Ok(stored);
+        }
+        for _ in 0..CLAIM_TRIES {
+            let Some(claimed) = self.claim(home, place, now) else {
+                return Err(Refusal::Full);
+            };
+            let set = self.memory.head(claimed.set).ok_or(Refusal::Full)?;
+            let index = claimed.set * LANES as u32 + claimed.lane;
+            let record = self.memory.record(index).ok_or(Refusal::Full)?;
+            let busy = claimed.before.claimed();
+            if !self.exchange(&record.life, claimed.before, busy) {
+                continue;
+            }
+            self.make_room(&claimed, record, now);
+            if claimed.set != place.first {
+                // Before the entry can be found: a reader that sees no displaced ones stops at
+                // the first set.
+                home.displaced.add(1);
+            }
+            M::Word::fence_release();
+            record.write(&key, entry);
+            set.set_tag(claimed.lane, place.tag);
+            return Ok(self.publish(record, index, busy, entry));
+        }
+        Err(Refusal::Contended)
+    }
+
+    /// Overwrites the entry under the same tuple. `None` if it was removed meanwhile.
+    fn renew<'t>(
+        &'t self,
+        handle: &Handle<'t, M::Word>,
+        key: &Key,
+        tuple: &Tuple,
+        entry: &Entry,
+    ) -> Option<Handle<'t, M::Word>> {
+        for _ in 0..CLAIM_TRIES {
+            let life = handle.life()?;
+            let busy = life.claimed();
+            if !self.exchange(&handle.record().life, life, busy) {
+                continue;
+            }
+            if O::LISTENS {
+                let old = handle.record().read(life);
+                self.watch.replaced(Replaced::Renewed, tuple, &old);
+            }
+            self.memory.count(Statistic::Renewed);
+            M::Word::fence_release();
+            handle.record().write(key, entry);
+            return Some(self.publish(handle.record(), handle.index(), busy, entry));
+        }
+        None
+    }
+
+    #[inline]
+    fn publish<'t>(
+        &'t self,
+        record: &'t super::Record<M::Word>,
+        index: u32,
+        busy: Life,
+        entry: &Entry,
+    ) -> Handle<'t, M::Word> {
+        let marks = Marks(entry.progress.marks.0 & !Marks::BUSY.0 | Marks::LIVE.0);
+        let life = Life::new(entry.progress.lifetime, marks, busy.generation());
+        record.life.store_release(life.0);
+        Handle::new(record, index, life.generation(), M::SHARED)
+    }
+
+    /// Chooses a slot: a free one, else the one that is the least loss.
+    #[inline]
+    fn claim(&self, home: &Head<M::Word>, place: Place, now: u32) -> Option<Claimed> {
+        let free = home.matching(0);
+        let room = free.count_ones();
+        if LANES as u32 - room < COMFORTABLE || place.first == place.second && room != 0 {
+            return self.first_free(place.first, free);
+        }
+        let other = self.memory.head(place.second)?;
+        let other_free = other.matching(0);
+        let (set, free) = if room >= other_free.count_ones() {
+            (place.first, free)
+        } else {
+            (place.second, other_free)
+        };
+        if free != 0 {
+            return self.first_free(set, free);
+        }
+        self.least_loss(place, now)
+    }
+
+    #[inline]
+    fn first_free(&self, set: u32, mut free: u64) -> Option<Claimed> {
+        for _ in 0..LANES {
+            if free == 0 {
+                break;
+            }
+            let lane = free.trailing_zeros();
+            free &= free - 1;
+            let record = self.memory.record(set * LANES as u32 + lane)?;
+            let before = Life(record.life.load());
+            // A slot without a tag may be another's already, which has yet to set it.
+            if before.free() {
+                return Some(Claimed { set, lane, before });
+            }
+        }
+        None
+    }
+
+    /// The slot of the two sets whose entry is the least loss, if any may go at all.
+    #[inline(never)]
+    fn least_loss(&self, place: Place, now: u32) -> Option<Claimed> {
+        let mut best: Option<(u64, Claimed)> = None;
+        for set in [place.first, place.second] {
+            for lane in 0..LANES as u32 {
+                let Some(record) = self.memory.record(set * LANES as u32 + lane) else {
+                    break;
+                };
+                let before = Life(record.life.load());
+                if !before.live() {
+                    continue;
+                }
+                let Some(kind) = expendable(before, now) else {
+                    continue;
+                };
+                if kind > self.evict {
+                    continue;
+                }
+                let loss = (kind as u64) << 32 | u64::from(before.lifetime());
+                if best.as_ref().is_none_or(|(least, _)| loss < *least) {
+                    best = Some((loss, Claimed { set, lane, before }));
+                }
+            }
+        }
+        best.map(|(_, claimed)| claimed)
+    }
+
+    /// The slot is ours: says goodbye to the entry that was in it.
+    #[inline]
+    fn make_room(&self, claimed: &Claimed, record: &super::Record<M::Word>, now: u32) {
+        let before = claimed.before;
+        let Some(kind) = before.live().then(|| expendable(before, now)).flatten() else {
+            self.memory.count(Statistic::Inserted);
+            return;
+        };
+        let (statistic, why) = match kind {
+            Evict::Expired => (Statistic::ReplacedExpired, Replaced::Expired),
+            Evict::Closed => (Statistic::ReplacedClosed, Replaced::Closed),
+            Evict::Unanswered => (Statistic::ReplacedUnanswered, Replaced::Unanswered),
+        };
+        let tuple = record.read_key().tuple();
+        if O::LISTENS {
+            self.watch.replaced(why, &tuple, &record.read(before));
+        }
+        self.memory.count(statistic);
+        self.no_longer_displaced(&tuple, claimed.set);
+    }
+
+    /// An entry has left a set: its first set's count of displaced ones is told.
+    #[inline]
+    fn no_longer_displaced(&self, tuple: &Tuple, set: u32) {
+        let first = Place::new(self.memory.seed().hash(tuple), self.memory.sets()).first;
+        if first != set
+            && let Some(head) = self.memory.head(first)
+        {
+            head.displaced.add(u64::MAX);
+        }
+    }
+
+    /// Removes an entry if it is still just as it was judged: `judged` is asked with its life as
+    /// it is now, and nothing can come between the answer and the removal.
+    pub(super) fn remove_if(
+        &self,
+        handle: &Handle<'_, M::Word>,
+        judged: impl Fn(Life) -> bool,
+    ) -> bool {
+        let Some(life) = handle.life() else {
+            return false;
+        };
+        let busy = life.claimed();
+        if !judged(life) || !self.exchange(&handle.record().life, life, busy) {
+            return false;
+        }
+        let (set, lane) = (handle.index() / LANES as u32, handle.index() % LANES as u32);
+        self.no_longer_displaced(&handle.record().read_key().tuple(), set);
+        if let Some(head) = self.memory.head(set) {
+            head.set_tag(lane, 0);
+        }
+        self.memory.count(Statistic::Removed);
+        let free = Life::new(0, Marks::NONE, busy.generation());
+        handle.record().life.store_release(free.0);
+        true
+    }
+
+    /// Removes an entry if it is still the one that was found.
+    pub fn remove(&self, handle: &Handle<'_, M::Word>) -> bool {
+        self.remove_if(handle, |_| true)
+    }
+
+    #[inline]
+    fn exchange(&self, word: &M::Word, before: Life, after: Life) -> bool {
+        if M::SHARED {
+            word.exchange(before.0, after.0)
+        } else {
+            word.store(after.0);
+            true
+        }
+    }
+}
+
+#[inline]
+fn lock<W: Word>(head: &Head<W>) -> bool {
+    for _ in 0..LOCK_TRIES {
+        if head.lock.load() == 0 && head.lock.exchange(0, 1) {
+            return true;
+        }
+        W::relax();
+    }
+    false
+}
+
+/// Whether an entry may make room for another, and how little it is missed.
+#[inline]
+fn expendable(life: Life, now: u32) -> Option<Evict> {
+    let marks = life.marks();
+    if life.lifetime() < now {
+        Some(Evict::Expired)
+    } else if marks.contains(Marks::CLOSED) {
+        Some(Evict::Closed)
+    } else if !marks.answered() {
+        Some(Evict::Unanswered)
+    } else {
+        None
+    }
+}

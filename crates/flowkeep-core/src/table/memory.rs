@@ -1,0 +1,112 @@
+//! What the table asks of whoever owns its memory.
+
+use super::hash::Seed;
+use super::layout::{Head, Header, LANES, LayoutError, Record, Statistic};
+use super::word::Word;
+
+/// The memory of a table: heap, a file mapping or a BPF array.
+pub trait Memory {
+    /// The word that the memory is made of.
+    type Word: Word;
+
+    /// Whether others may change the memory at the same time. If not, locks and atomic
+    /// read-modify-write instructions are left out.
+    const SHARED: bool = true;
+
+    /// How many sets there are; not 0.
+    fn sets(&self) -> u32;
+
+    /// The seed of the hash.
+    fn seed(&self) -> &Seed;
+
+    /// The head of a set, if there is such a set.
+    fn head(&self, set: u32) -> Option<&Head<Self::Word>>;
+
+    /// A record, if there is such a record. Set `s` has those from `s * LANES` on.
+    fn record(&self, index: u32) -> Option<&Record<Self::Word>>;
+
+    /// Counts something.
+    fn count(&self, statistic: Statistic);
+
+    /// A hint that a set's head will be read soon.
+    #[inline]
+    fn prefetch_head(&self, set: u32) {
+        let _ = set;
+    }
+
+    /// A hint that a record will be read soon.
+    #[inline]
+    fn prefetch_record(&self, index: u32) {
+        let _ = index;
+    }
+}
+
+/// Memory as slices: a table in a program's heap or in a mapping.
+#[derive(Clone, Copy, Debug)]
+pub struct Slices<'m, W> {
+    header: &'m Header<W>,
+    heads: &'m [Head<W>],
+    records: &'m [Record<W>],
+    seed: Seed,
+}
+
+impl<'m, W: Word> Slices<'m, W> {
+    /// A table whose header has been [described](Header::describe).
+    ///
+    /// # Errors
+    /// Why the header or the length of the slices is not that of a table.
+    pub fn new(
+        header: &'m Header<W>,
+        heads: &'m [Head<W>],
+        records: &'m [Record<W>],
+    ) -> Result<Self, LayoutError> {
+        let (sets, seed) = header.read()?;
+        let sets = sets as usize;
+        let (Some(heads), Some(records)) = (heads.get(..sets), records.get(..sets * LANES)) else {
+            return Err(LayoutError::Truncated);
+        };
+        Ok(Self {
+            header,
+            heads,
+            records,
+            seed,
+        })
+    }
+
+    /// The header, with its counters.
+    #[must_use]
+    pub const fn header(&self) -> &'m Header<W> {
+        self.header
+    }
+}
+
+impl<W: Word> Memory for Slices<'_, W> {
+    type Word = W;
+
+    #[inline]
+    fn sets(&self) -> u32 {
+        self.heads.len() as u32
+    }
+
+    #[inline]
+    fn seed(&self) -> &Seed {
+        &self.seed
+    }
+
+    #[inline]
+    fn head(&self, set: u32) -> Option<&Head<W>> {
+        self.heads.get(set as usize)
+    }
+
+    #[inline]
+    fn record(&self, index: u32) -> Option<&Record<W>> {
+        self.records.get(index as usize)
+    }
+
+    #[inline]
+    fn count(&self, statistic: Statistic) {
+        if let Some(counter) = self.header.statistics.get(statistic as usize) {
+            counter.add(1);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! One entry in its slot: reading it whole, touching it, writing it.
+
+use super::hash::Key;
+use super::layout::Record;
+use super::word::Word;
+use crate::entry::{Counters, Entry, Marks, Progress};
+use crate::table::Slot;
+use crate::tracker::{Direction, Instant};
+use crate::tuple::{Address, Tuple};
+
+/// Bits of [`Record::last_seen`] that hold the time.
+const LAST_SEEN_BITS: u32 = 48;
+const LAST_SEEN_MASK: u64 = (1 << LAST_SEEN_BITS) - 1;
+
+/// The word that tells what a slot is: see [`Record::life`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life(pub(super) u64);
+
+impl Life {
+    #[inline]
+    pub(super) const fn new(lifetime: u32, marks: Marks, generation: u16) -> Self {
+        Self((lifetime as u64) << 32 | (marks.0 as u64) << 16 | generation as u64)
+    }
+
+    #[inline]
+    pub(super) const fn generation(self) -> u16 {
+        self.0 as u16
+    }
+
+    #[inline]
+    pub(super) const fn marks(self) -> Marks {
+        Marks((self.0 >> 16) as u16)
+    }
+
+    #[inline]
+    pub(super) const fn lifetime(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    #[inline]
+    pub(super) const fn live(self) -> bool {
+        self.marks().contains(Marks::LIVE)
+    }
+
+    #[inline]
+    pub(super) const fn free(self) -> bool {
+        !self
+            .marks()
+            .intersects(Marks(Marks::LIVE.0 | Marks::BUSY.0))
+    }
+
+    /// What a slot is while its next owner writes it.
+    #[inline]
+    pub(super) const fn claimed(self) -> Self {
+        Self::new(0, Marks::BUSY, self.generation().wrapping_add(1))
+    }
+}
+
+/// A handle to an entry: the record, and the generation that it was found in.
+#[derive(Debug)]
+pub struct Handle<'t, W> {
+    record: &'t Record<W>,
+    index: u32,
+    generation: u16,
+    /// Whether others may change the record at the same time.
+    shared: bool,
+}
+
+impl<W> Clone for Handle<'_, W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<W> Copy for Handle<'_, W> {}
+
+impl<'t, W: Word> Handle<'t, W> {
+    #[inline]
+    pub(super) const fn new(
+        record: &'t Record<W>,
+        index: u32,
+        generation: u16,
+        shared: bool,
+    ) -> Self {
+        Self {
+            record,
+            index,
+            generation,
+            shared,
+        }
+    }
+
+    /// The record's number in the table.
+    #[must_use]
+    #[inline]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    #[inline]
+    pub(super) const fn record(&self) -> &'t Record<W> {
+        self.record
+    }
+
+    /// The life word, if the entry is still the one that was found.
+    #[inline]
+    pub(super) fn life(&self) -> Option<Life> {
+        let life = Life(self.record.life.load_acquire());
+        (life.live() && life.generation() == self.generation).then_some(life)
+    }
+
+    /// The tuple that the entry is stored under, if it is still there.
+    #[must_use]
+    pub fn tuple(&self) -> Option<Tuple> {
+        let key = self.record.read_key();
+        W::fence_acquire();
+        self.life().map(|_| key.tuple())
+    }
+
+    #[inline]
+    fn add(&self, word: &W, value: u64) {
+        if self.shared {
+            word.add(value);
+        } else {
+            word.store(word.load().wrapping_add(value));
+        }
+    }
+
+    /// Changes some bits of a word that others may change too.
+    fn replace_bits(&self, word: &W, mask: u64, bits: u64) {
+        for _ in 0..crate::tracker::TRIES {
+            let before = word.load();
+            if word.exchange(before, before & !mask | bits) {
+                return;
+            }
+        }
+    }
+}
+
+impl<W: Word> Record<W> {
+    #[inline]
+    pub(super) fn read_key(&self) -> Key {
+        let [a, b, c, d, e] = &self.key;
+        Key([a.load(), b.load(), c.load(), d.load(), e.load()])
+    }
+
+    /// Writes everything but the life word. The caller has claimed the slot.
+    #[inline]
+    pub(super) fn write(&self, key: &Key, entry: &Entry) {
+        for (word, &value) in self.key.iter().zip(&key.0) {
+            word.store(value);
+        }
+        self.reports.store(reports(&entry.progress));
+        self.seen.store(
+            flags(&entry.progress)
+                | u64::from(entry.rev_nat_index) << 16
+                | u64::from(entry.source_identity) << 32,
+        );
+        self.tx_packets.store(entry.tx.packets);
+        self.tx_bytes.store(entry.tx.bytes);
+        self.rx_packets.store(entry.rx.packets);
+        self.rx_bytes.store(entry.rx.bytes);
+        let [n0, n1] = entry.nat_address.words();
+        self.nat[0].store(n0);
+        self.nat[1].store(n1);
+        self.created.store(entry.created);
+        let last_seen = entry
+            .last_seen
+            .saturating_sub(entry.created)
+            .min(LAST_SEEN_MASK);
+        self.last_seen
+            .store(last_seen | u64::from(entry.nat_port) << LAST_SEEN_BITS);
+    }
+
+    /// The entry, whose life word was `life`. Only what one owner wrote belongs together: the
+    /// caller has claimed the slot, or checks the life word afterwards.
+    pub(super) fn read(&self, life: Life) -> Entry {
+        let (reports, seen) = (self.reports.load(), self.seen.load());
+        let (created, last_seen) = (self.created.load(), self.last_seen.load());
+        Entry {
+            progress: Progress {
+                lifetime: life.lifetime(),
+                marks: visible(life.marks()),
+                tx_flags: seen as u8,
+                rx_flags: (seen >> 8) as u8,
+                last_tx_report: reports as u32,
+                last_rx_report: (reports >> 32) as u32,
+            },
+            rev_nat_index: (seen >> 16) as u16,
+            nat_port: (last_seen >> LAST_SEEN_BITS) as u16,
+            source_identity: (seen >> 32) as u32,
+            rx: Counters {
+                packets: self.rx_packets.load(),
+                bytes: self.rx_bytes.load(),
+            },
+            tx: Counters {
+                packets: self.tx_packets.load(),
+                bytes: self.tx_bytes.load(),
+            },
+            nat_address: Address::from_words([self.nat[0].load(), self.nat[1].load()]),
+            created,
+            last_seen: created.wrapping_add(last_seen & LAST_SEEN_MASK),
+        }
+    }
+
+    /// Tuple and entry, if the slot holds one and it is not replaced while it is read.
+    pub(super) fn snapshot(&self) -> Option<(Life, Tuple, Entry)> {
+        let before = Life(self.life.load_acquire());
+        if !before.live() {
+            return None;
+        }
+        let key = self.read_key();
+        let entry = self.read(before);
+        W::fence_acquire();
+        let after = Life(self.life.load());
+        (after.live() && after.generation() == before.generation())
+            .then(|| (before, key.tuple(), entry))
+    }
+}
+
+/// Without the marks that are the table's own.
+#[inline]
+const fn visible(marks: Marks) -> Marks {
+    Marks(marks.0 & !(Marks::LIVE.0 | Marks::BUSY.0))
+}
+
+#[inline]
+const fn reports(progress: &Progress) -> u64 {
+    progress.last_tx_report as u64 | (progress.last_rx_report as u64) << 32
+}
+
+#[inline]
+const fn flags(progress: &Progress) -> u64 {
+    progress.tx_flags as u64 | (progress.rx_flags as u64) << 8
+}
+
+impl<W: Word> Slot for Handle<'_, W> {
+    #[inline]
+    fn progress(&self) -> Option<Progress> {
+        let life = self.life()?;
+        let (reports, seen) = (self.record.reports.load(), self.record.seen.load());
+        Some(Progress {
+            lifetime: life.lifetime(),
+            marks: visible(life.marks()),
+            tx_flags: seen as u8,
+            rx_flags: (seen >> 8) as u8,
+            last_tx_report: reports as u32,
+            last_rx_report: (reports >> 32) as u32,
+        })
+    }
+
+    #[inline]
+    fn advance(&self, before: &Progress, after: &Progress) -> bool {
+        if before.lifetime != after.lifetime || before.marks.0 != after.marks.0 {
+            let life = |progress: &Progress| {
+                let marks = Marks(progress.marks.0 | Marks::LIVE.0);
+                Life::new(progress.lifetime, marks, self.generation).0
+            };
+            if !self.shared {
+                self.record.life.store(life(after));
+            } else if !self.record.life.exchange(life(before), life(after)) {
+                return false;
+            }
+        }
+        // Flags and stamps decide only what is reported. Where two processors add a flag at the
+        // same moment one of them may be forgotten, and is reported again when it comes again.
+        if flags(before) != flags(after) {
+            self.replace_bits(&self.record.seen, 0xffff, flags(after));
+        }
+        if reports(before) != reports(after) {
+            self.record.reports.store(reports(after));
+        }
+        true
+    }
+
+    #[inline]
+    fn count(&self, direction: Direction, length: u64, now: Instant) {
+        let record = self.record;
+        let (packets, bytes) = if direction == Direction::Ingress {
+            (&record.rx_packets, &record.rx_bytes)
+        } else {
+            (&record.tx_packets, &record.tx_bytes)
+        };
+        self.add(packets, 1);
+        self.add(bytes, length);
+        // The port in the same word is changed by nobody once the entry is written.
+        let port = record.last_seen.load() & !LAST_SEEN_MASK;
+        let age = now
+            .ticks
+            .saturating_sub(record.created.load())
+            .min(LAST_SEEN_MASK);
+        record.last_seen.store(port | age);
+    }
+
+    fn entry(&self) -> Entry {
+        self.record.read(Life(self.record.life.load_acquire()))
+    }
+
+    fn set_rev_nat_index(&self, index: u16) {
+        self.replace_bits(&self.record.seen, 0xffff << 16, u64::from(index) << 16);
+    }
+
+    fn set_nat_address(&self, address: Address) {
+        let [n0, n1] = address.words();
+        self.record.nat[0].store(n0);
+        self.record.nat[1].store(n1);
+    }
+
+    fn set_rx_bytes(&self, bytes: u64) {
+        self.record.rx_bytes.store(bytes);
+    }
+}

@@ -1,0 +1,87 @@
+//! The atomic 64-bit word that everything in the table is made of.
+//!
+//! It has a twin for each world that the table lives in: the standard library's atomic here, the
+//! BPF instructions in the kernel's crate, the model checker's atomic in the tests.
+
+/// A 64-bit word in shared memory. Loads and stores are relaxed unless their name says otherwise.
+pub trait Word {
+    /// Relaxed load.
+    fn load(&self) -> u64;
+    /// Load that later reads can't overtake.
+    fn load_acquire(&self) -> u64;
+    /// Relaxed store.
+    fn store(&self, value: u64);
+    /// Store that earlier writes can't fall behind.
+    fn store_release(&self, value: u64);
+    /// Stores `new` if the word is `current`, with acquire and release ordering. True if it was.
+    fn exchange(&self, current: u64, new: u64) -> bool;
+    /// Adds, wrapping, relaxed.
+    fn add(&self, value: u64);
+    /// Flips bits, relaxed; returns nothing.
+    fn flip(&self, bits: u64);
+    /// Later reads can't overtake earlier ones.
+    fn fence_acquire();
+    /// Earlier writes can't fall behind later ones.
+    fn fence_release();
+    /// Called between tries for a lock.
+    fn relax();
+}
+
+#[cfg(target_has_atomic = "64")]
+mod host {
+    use core::hint::spin_loop;
+    use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+    use core::sync::atomic::{AtomicU64, fence};
+
+    impl super::Word for AtomicU64 {
+        #[inline(always)]
+        fn load(&self) -> u64 {
+            self.load(Relaxed)
+        }
+
+        #[inline(always)]
+        fn load_acquire(&self) -> u64 {
+            self.load(Acquire)
+        }
+
+        #[inline(always)]
+        fn store(&self, value: u64) {
+            self.store(value, Relaxed);
+        }
+
+        #[inline(always)]
+        fn store_release(&self, value: u64) {
+            self.store(value, Release);
+        }
+
+        #[inline(always)]
+        fn exchange(&self, current: u64, new: u64) -> bool {
+            self.compare_exchange(current, new, AcqRel, Relaxed).is_ok()
+        }
+
+        #[inline(always)]
+        fn add(&self, value: u64) {
+            self.fetch_add(value, Relaxed);
+        }
+
+        #[inline(always)]
+        fn flip(&self, bits: u64) {
+            self.fetch_xor(bits, Relaxed);
+        }
+
+        #[inline(always)]
+        fn fence_acquire() {
+            fence(Acquire);
+        }
+
+        #[inline(always)]
+        fn fence_release() {
+            fence(Release);
+        }
+
+        #[inline(always)]
+        fn relax() {
+            spin_loop();
+        }
+    }
+}
