@@ -1,0 +1,263 @@
+//! What the command line takes.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use flowkeep::connection::State;
+use flowkeep::filter::Filter;
+use flowkeep::prefix::Prefix;
+use flowkeep::protocol::Protocol;
+use flowkeep::replay::RuleSet;
+use flowkeep::top::Measure;
+
+/// Tracks network connections.
+#[derive(Debug, Parser)]
+#[command(name = "flowkeep", version, about, max_term_width = 100)]
+#[command(after_help = "Try 'flowkeep replay --help' for examples.")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show the connections of captures
+    #[command(long_about = REPLAY, after_long_help = EXAMPLES)]
+    Replay(Box<Replay>),
+    /// Write a completion script for a shell
+    #[command(after_help = "For example: flowkeep completions bash > \
+                            /usr/share/bash-completion/completions/flowkeep")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+const REPLAY: &str = "\
+Show the connections of captures
+
+Replays pcap and pcapng files, also compressed with gzip or zstd, through the connection tracker. \
+The packets' times drive its clock. Shows each connection with its state, the packets and bytes \
+each way, its start and duration and the ICMP errors about it, then a summary. Names are not \
+looked up. Packets that cannot be tracked are counted by reason.";
+
+const EXAMPLES: &str = "\
+Examples:
+  flowkeep replay trace.pcap
+      Every connection, by start, and a summary.
+  flowkeep replay --state unanswered,refused trace.pcapng.zst
+      Connections that nobody answered, or that were turned away.
+  flowkeep replay --top 20 --by bytes day1.pcap.gz day2.pcap.gz
+      The 20 greatest connections of two captures in a row.
+  flowkeep replay --address 2001:db8::/32 --port 443,8000-8999 trace.pcap
+      Connections from or to a prefix, with one of these ports on either side.
+  flowkeep replay -o ndjson trace.pcap | jq -r 'select(.icmp_errors != []) | .responder'
+      Destinations of connections that ICMP errors are about.
+  tcpdump -w - | flowkeep replay --events -
+      What happens, as it happens.
+
+States:
+  unanswered  the responder has sent nothing
+  answered    both sides have sent
+  closing     TCP: one side has sent a FIN
+  closed      TCP: both sides have sent a FIN
+  reset       TCP: a RST ended it after it was answered
+  refused     TCP: a RST was the answer to the SYN; any protocol: an ICMP error was
+
+Events:
+  new, reply, related (an ICMP error), report (a new TCP flag, or the report interval has passed),
+  closing, reopened, expired
+
+Formats:
+  table   for people, sorted by start; times in UTC
+  json    one object: {\"connections\": [...], \"summary\": {...}}, with \"events\" for --events
+  ndjson  one object a line for each connection or event; no summary, unless alone
+  csv     with a header; no summary
+  The last three list connections as they end, then those that did not, with bytes as integers, \
+times in RFC 3339 and durations in seconds.
+
+Exit status:
+  0  all was read
+  1  a capture, or a part of it, could not be read, or the output not be written; what was read \
+is shown
+  2  the command line is wrong";
+
+#[derive(Args, Debug)]
+pub(super) struct Replay {
+    /// Captures, replayed one after the other as one; '-' is standard input
+    #[arg(required = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(super) files: Vec<PathBuf>,
+
+    /// Take the point of view of the hosts of this prefix: packets from them are egress, to them
+    /// ingress; otherwise whoever sends first is the originator
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub(super) local: Vec<Prefix>,
+
+    /// Whose rules to track by
+    #[arg(long, value_enum, default_value_t = Rules::Default)]
+    pub(super) rules: Rules,
+
+    /// Connections to make room for
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) connections: u32,
+
+    /// The format
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(super) output: Format,
+
+    /// Show each event in its time, rather than connections
+    #[arg(short, long, conflicts_with_all = ["top", "summary"])]
+    pub(super) events: bool,
+
+    /// Show the summary only
+    #[arg(short, long, conflicts_with_all = ["top", "no_summary"])]
+    pub(super) summary: bool,
+
+    /// Leave the summary out
+    #[arg(long)]
+    pub(super) no_summary: bool,
+
+    /// Show the greatest N connections only, greatest first
+    #[arg(short, long, value_name = "N")]
+    pub(super) top: Option<usize>,
+
+    /// What makes a connection great; both directions count
+    #[arg(long, value_enum, default_value_t = By::Bytes, requires = "top")]
+    pub(super) by: By,
+
+    /// When to use colours; NO_COLOR is respected
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub(super) color: ColorChoice,
+
+    #[command(flatten)]
+    pub(super) filters: Filters,
+}
+
+/// Values of one option, in a list or by repeating it, are "or"; different options are "and".
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Filters (either side of a connection; the summary counts all)")]
+pub(super) struct Filters {
+    /// Protocols, by name or number: tcp,udp,icmp,47
+    #[arg(short, long, value_name = "NAME", value_delimiter = ',')]
+    protocol: Vec<Protocol>,
+
+    /// An address or prefix of either side
+    #[arg(short, long, value_name = "PREFIX", value_delimiter = ',')]
+    address: Vec<Prefix>,
+
+    /// A port of either side, or a range: 443,8000-8999
+    #[arg(long, value_name = "N[-M]", value_delimiter = ',', value_parser = ports)]
+    port: Vec<RangeInclusive<u16>>,
+
+    /// States: unanswered,refused
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state())]
+    state: Vec<State>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Rules {
+    /// Flowkeep's own
+    Default,
+    /// As Cilium 1.8 does
+    Cilium18,
+    /// As Cilium 1.19 does
+    Cilium119,
+}
+
+impl From<Rules> for RuleSet {
+    fn from(rules: Rules) -> Self {
+        match rules {
+            Rules::Default => Self::Default,
+            Rules::Cilium18 => Self::Cilium18,
+            Rules::Cilium119 => Self::Cilium119,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Table,
+    /// One object
+    Json,
+    /// One object a line
+    Ndjson,
+    /// Comma-separated, with a header
+    Csv,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum By {
+    /// Bytes
+    Bytes,
+    /// Packets
+    Packets,
+    /// Time from the first packet to the last
+    Duration,
+}
+
+impl From<By> for Measure {
+    fn from(by: By) -> Self {
+        match by {
+            By::Bytes => Self::Bytes,
+            By::Packets => Self::Packets,
+            By::Duration => Self::Duration,
+        }
+    }
+}
+
+impl Filters {
+    pub(super) fn filter(&self) -> Filter {
+        Filter {
+            protocols: self.protocol.clone(),
+            addresses: self.address.clone(),
+            ports: self.port.clone(),
+            states: self.state.clone(),
+        }
+    }
+}
+
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let port = |text: &str| {
+        text.parse::<u16>()
+            .map_err(|_| "not a port or a range of ports, 0 to 65535".to_owned())
+    };
+    let (first, last) = (port(first)?, port(last)?);
+    if first > last {
+        return Err("the range ends before it begins".to_owned());
+    }
+    Ok(first..=last)
+}
+
+fn state() -> impl TypedValueParser<Value = State> {
+    PossibleValuesParser::new(State::ALL.map(State::name)).map(|name| {
+        let state = State::ALL.into_iter().find(|state| state.name() == name);
+        state.expect("the parser lets only their names pass")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn ports_are_one_or_a_range() {
+        assert_eq!(ports("80"), Ok(80..=80));
+        assert_eq!(ports("80-90"), Ok(80..=90));
+        for text in ["", "-", "80-", "-80", "90-80", "65536", "http"] {
+            assert!(ports(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The command line: what it takes, and what each command does.
+
+mod arguments;
+mod progress;
+mod replay;
+mod sink;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use self::arguments::{Arguments, Command};
+
+/// Runs the command that the program's arguments ask for.
+pub(crate) fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "flowkeep", &mut script);
+            exit_code(io::Write::write_all(&mut io::stdout(), &script))
+        }
+    }
+}
+
+/// Success, also if whoever reads our output has seen enough; otherwise says what went wrong.
+fn exit_code(written: io::Result<()>) -> ExitCode {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("flowkeep: cannot write: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,112 @@
+//! Which connections to show.
+
+use core::ops::RangeInclusive;
+
+use crate::connection::{Connection, State};
+use crate::prefix::Prefix;
+use crate::protocol::Protocol;
+
+/// Conditions on a connection. An empty list is no condition; of several values in a list one
+/// must fit, and every list must be met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Its protocol.
+    pub protocols: Vec<Protocol>,
+    /// The address of either side.
+    pub addresses: Vec<Prefix>,
+    /// The port of either side. A connection without ports does not fit.
+    pub ports: Vec<RangeInclusive<u16>>,
+    /// Its state.
+    pub states: Vec<State>,
+}
+
+impl Filter {
+    /// Whether a connection meets all conditions.
+    #[must_use]
+    pub fn matches(&self, connection: &Connection) -> bool {
+        let protocol = Protocol(connection.protocol);
+        let ends = [connection.originator, connection.responder];
+        (self.protocols.is_empty() || self.protocols.contains(&protocol))
+            && (self.states.is_empty() || self.states.contains(&connection.state))
+            && (self.addresses.is_empty()
+                || ends.iter().any(|end| {
+                    self.addresses
+                        .iter()
+                        .any(|prefix| prefix.contains(end.ip()))
+                }))
+            && (self.ports.is_empty()
+                || protocol.has_ports()
+                    && ends
+                        .iter()
+                        .any(|end| self.ports.iter().any(|range| range.contains(&end.port()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::sample;
+
+    fn passes(filter: &Filter) -> bool {
+        // tcp 192.0.2.1:40000 to 198.51.100.2:443, answered
+        filter.matches(&sample())
+    }
+
+    #[test]
+    fn each_list_is_a_condition_on_either_side() {
+        assert!(passes(&Filter::default()));
+        for (fits, protocol) in [(true, Protocol::TCP), (false, Protocol::UDP)] {
+            let filter = Filter {
+                protocols: vec![Protocol::ICMP, protocol],
+                ..Filter::default()
+            };
+            assert_eq!(passes(&filter), fits);
+        }
+        for (fits, prefix) in [
+            (true, "192.0.2.0/24"),
+            (true, "198.51.100.2"),
+            (false, "192.0.2.2"),
+        ] {
+            let filter = Filter {
+                addresses: vec![prefix.parse().expect("a prefix")],
+                ..Filter::default()
+            };
+            assert_eq!(passes(&filter), fits, "{prefix}");
+        }
+        for (fits, range) in [(true, 443..=443), (true, 39_999..=40_001), (false, 1..=442)] {
+            let filter = Filter {
+                ports: vec![range],
+                ..Filter::default()
+            };
+            assert_eq!(passes(&filter), fits);
+        }
+        for (fits, state) in [(true, State::Answered), (false, State::Closed)] {
+            let filter = Filter {
+                states: vec![state],
+                ..Filter::default()
+            };
+            assert_eq!(passes(&filter), fits);
+        }
+    }
+
+    #[test]
+    fn all_conditions_must_be_met() {
+        let filter = Filter {
+            protocols: vec![Protocol::TCP],
+            states: vec![State::Closed],
+            ..Filter::default()
+        };
+        assert!(!passes(&filter));
+    }
+
+    #[test]
+    fn an_echo_identifier_is_no_port() {
+        let mut echo = sample();
+        echo.protocol = 1;
+        let filter = Filter {
+            ports: vec![0..=u16::MAX],
+            ..Filter::default()
+        };
+        assert!(!filter.matches(&echo));
+    }
+}

@@ -1,0 +1,74 @@
+//! CSV (RFC 4180, lines ended by a line feed), with a header.
+
+use std::io::{self, Write};
+
+use super::record::{flat, time};
+use super::{Content, Output, Report, tcp_flags};
+use crate::connection::{Connection, Event};
+
+/// A header line, then one line for each connection or event. There is no summary.
+#[derive(Debug)]
+pub struct Csv<W: Write> {
+    out: ::csv::Writer<W>,
+}
+
+const CONNECTION: [&str; 15] = [
+    "protocol",
+    "originator",
+    "originator_port",
+    "responder",
+    "responder_port",
+    "state",
+    "expired",
+    "packets_sent",
+    "bytes_sent",
+    "packets_received",
+    "bytes_received",
+    "icmp_errors",
+    "start",
+    "end",
+    "duration",
+];
+
+const EVENT: [&str; 3] = ["time", "event", "tcp_flags"];
+
+impl<W: Write> Csv<W> {
+    /// Writes to `out`.
+    ///
+    /// # Errors
+    /// If writing fails.
+    pub fn new(out: W, content: Content) -> io::Result<Self> {
+        let mut out = ::csv::WriterBuilder::new()
+            .has_headers(false)
+            .from_writer(out);
+        match content {
+            Content::Connections => out.write_record(CONNECTION)?,
+            Content::Events => out.write_record(EVENT.iter().chain(&CONNECTION))?,
+            Content::Summary => {}
+        }
+        Ok(Self { out })
+    }
+}
+
+impl<W: Write> Output for Csv<W> {
+    fn connection(&mut self, connection: &Connection) -> io::Result<()> {
+        Ok(self.out.serialize(flat(connection))?)
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        Ok(self.out.serialize((
+            time(event.time),
+            event.kind.name(),
+            tcp_flags(event.tcp_flags),
+            flat(&event.connection),
+        ))?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(mut self: Box<Self>, _: Option<&Report<'_>>) -> io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,118 @@
+//! The summary for people.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use anstyle::Style;
+
+use super::grid::{Align, Grid};
+use super::human::{Bytes, Count, Elapsed, Time};
+use super::{Content, Report};
+use crate::connection::State;
+use crate::protocol::Protocol;
+
+/// Writes the counts, connections by protocol and state, errors by kind, and the speed.
+pub(super) fn write_summary(
+    out: &mut dyn Write,
+    report: &Report<'_>,
+    content: Content,
+    title: Style,
+) -> io::Result<()> {
+    let summary = report.summary;
+    let mut fact = |name: &str, value: &dyn std::fmt::Display| {
+        writeln!(out, "{title}{name:<12}{title:#}{value}")
+    };
+    fact(
+        "packets",
+        &format_args!("{}, {}", Count(summary.packets), Bytes(summary.bytes)),
+    )?;
+    if let (Some(first), Some(last)) = (summary.first, summary.last) {
+        fact(
+            "time (UTC)",
+            &format_args!(
+                "{} to {} ({})",
+                Time(first),
+                Time(last),
+                Elapsed(last.since(first))
+            ),
+        )?;
+    }
+    let connections = Count(summary.connections);
+    match content {
+        Content::Connections if report.shown < summary.connections => fact(
+            "connections",
+            &format_args!("{connections}, {} shown", Count(report.shown)),
+        )?,
+        _ => fact("connections", &connections)?,
+    }
+    let nanoseconds = u64::try_from(report.elapsed.as_nanos()).unwrap_or(u64::MAX);
+    fact(
+        "replayed in",
+        &format_args!(
+            "{}, {} packets/s",
+            Elapsed(nanoseconds),
+            Count(report.rate() as u64)
+        ),
+    )?;
+    if !summary.by_protocol_and_state.is_empty() {
+        writeln!(out)?;
+        write_states(out, &summary.by_protocol_and_state, title)?;
+    }
+    if !summary.errors.is_empty() {
+        writeln!(out)?;
+        let mut grid = Grid::new([("PACKETS", Align::Right), ("NOT TRACKED", Align::Left)]);
+        let rows: Vec<_> = (summary.errors.iter())
+            .map(|&(kind, packets)| [Count(packets).to_string(), kind.to_owned()])
+            .collect();
+        write_grid(out, &mut grid, &rows, title)?;
+    }
+    Ok(())
+}
+
+/// A row for each protocol, a column for each state.
+fn write_states(
+    out: &mut dyn Write,
+    counts: &BTreeMap<(u8, State), u64>,
+    title: Style,
+) -> io::Result<()> {
+    let mut protocols: Vec<u8> = counts.keys().map(|(protocol, _)| *protocol).collect();
+    protocols.dedup();
+    let mut grid = Grid::new([
+        ("PROTO", Align::Left),
+        ("UNANSWERED", Align::Right),
+        ("ANSWERED", Align::Right),
+        ("CLOSING", Align::Right),
+        ("CLOSED", Align::Right),
+        ("RESET", Align::Right),
+        ("REFUSED", Align::Right),
+    ]);
+    let rows: Vec<_> = protocols
+        .into_iter()
+        .map(|protocol| {
+            let count = |state| match counts.get(&(protocol, state)) {
+                None | Some(0) => "-".to_owned(),
+                Some(count) => Count(*count).to_string(),
+            };
+            let [a, b, c, d, e, f] = State::ALL.map(count);
+            [Protocol(protocol).to_string(), a, b, c, d, e, f]
+        })
+        .collect();
+    write_grid(out, &mut grid, &rows, title)
+}
+
+fn write_grid<const N: usize>(
+    out: &mut dyn Write,
+    grid: &mut Grid<N>,
+    rows: &[[String; N]],
+    title: Style,
+) -> io::Result<()> {
+    for row in rows {
+        grid.measure(row);
+    }
+    grid.titles(out, title)?;
+    for row in rows {
+        let cells = row.each_ref().map(|cell| (cell.as_str(), Style::new()));
+        grid.line(out, cells)?;
+    }
+    Ok(())
+}
