@@ -1,6 +1,8 @@
 //! What a developer of Flowkeep does often: `cargo xtask --help`.
 
+mod bench;
 mod generate;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 
@@ -15,10 +17,15 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Generate(generate::Args),
+    Bench(bench::Args),
+    #[command(hide = true)]
+    Measure(bench::measure::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Generate(args) => generate::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Measure(args) => bench::measure::run(&args),
     }
 }

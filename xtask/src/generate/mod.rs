@@ -77,6 +77,20 @@ pub(crate) struct Traffic {
     pub(crate) rate: u32,
 }
 
+impl Default for Traffic {
+    /// What the command line makes without options.
+    fn default() -> Self {
+        Self {
+            connections: 5000,
+            packets: None,
+            seed: 1,
+            snaplen: 65_535,
+            mean_size: 350,
+            rate: 600,
+        }
+    }
+}
+
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Summary {

@@ -1,0 +1,26 @@
+//! `cargo xtask bench`: measurements.
+
+pub(crate) mod measure;
+mod replay;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Measure.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Replay(replay::Args),
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.what {
+        What::Replay(args) => replay::run(args),
+    }
+}
