@@ -86,6 +86,8 @@ pub struct Lookup<S> {
     pub tuple: Tuple,
     /// The entry, unless the packet is new.
     pub slot: Option<S>,
+    /// The packet begins again a connection that was closing.
+    pub reopened: bool,
 }
 
 /// What a packet asks of the entry that it finds.
@@ -117,10 +119,15 @@ impl Action {
 enum Touched {
     /// It is of no use to this packet.
     Missed,
+    /// It was closing, and has expired for a connection that begins again.
+    Retired,
     /// It was reset for a connection that begins again.
     Reopened { monitor: Option<u32> },
     /// It is the packet's.
-    Hit { monitor: Option<u32> },
+    Hit {
+        monitor: Option<u32>,
+        reopened: bool,
+    },
 }
 
 /// How often an entry is touched anew when another processor was faster. After that the packet's
@@ -143,8 +150,31 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         request: &Request,
         state: Option<&mut State>,
     ) -> Result<Lookup<T::Slot<'a>>, Error> {
+        self.lookup_at(self.place(packet), packet, request, state)
+    }
+
+    /// Where the entry of a packet's connection would be, whatever the packet's direction.
+    #[inline]
+    pub fn place(&self, packet: &Packet) -> T::Place {
+        self.table
+            .place(packet.quote.as_ref().unwrap_or(&packet.tuple))
+    }
+
+    /// [`Self::lookup`] of a packet whose [`Self::place`] is known: for callers that look up in
+    /// batches and prefetch.
+    ///
+    /// # Errors
+    /// As [`Self::lookup`].
+    #[inline]
+    pub fn lookup_at(
+        &self,
+        place: T::Place,
+        packet: &Packet,
+        request: &Request,
+        mut state: Option<&mut State>,
+    ) -> Result<Lookup<T::Slot<'a>>, Error> {
         if let Some(quote) = &packet.quote {
-            return self.relate(quote, request);
+            return self.relate(place, quote, request);
         }
         let mut first = packet.tuple;
         first.flags = if request.forget_related {
@@ -154,20 +184,6 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 .flags
                 .with_direction(request.direction.reverse_flags())
         };
-        let place = self.table.place(&first);
-        self.lookup_at(place, first, packet, request, state)
-    }
-
-    /// The look-up, once the reverse tuple and its place are known.
-    #[inline]
-    fn lookup_at(
-        &self,
-        place: T::Place,
-        first: Tuple,
-        packet: &Packet,
-        request: &Request,
-        mut state: Option<&mut State>,
-    ) -> Result<Lookup<T::Slot<'a>>, Error> {
         let second = match (request.direction, request.scope) {
             // Both directions of a forwarded connection are of the one entry that it has.
             (Direction::Forwarded, _) => first.swapped(),
@@ -184,7 +200,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         let tcp_flags = (packet.tuple.protocol == protocol::TCP).then_some(packet.tcp_flags);
         let action = Action::of::<R>(tcp_flags);
         let miss = Some(self.settings.report_headers);
-        let mut monitor = miss;
+        let (mut monitor, mut reopened) = (miss, false);
         if let Some(Found::First(slot)) = found {
             let direction = match request.direction {
                 Direction::Forwarded => Direction::Ingress,
@@ -199,19 +215,23 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 request,
                 state.as_deref_mut(),
             ) {
-                Touched::Hit { monitor } => {
+                Touched::Hit { monitor, reopened } => {
                     let status = if first.flags.contains(Flags::RELATED) {
                         Status::Related
                     } else {
                         Status::Reply
                     };
-                    return Ok(self.finished(status, monitor, first, Some(slot)));
+                    return Ok(self.finished(status, monitor, first, Some(slot), reopened));
                 }
-                Touched::Reopened { monitor: reported } => monitor = reported,
+                Touched::Reopened { monitor: reported } => {
+                    reopened = true;
+                    monitor = reported;
+                }
+                Touched::Retired => reopened = true,
                 Touched::Missed => {}
             }
             if request.scope == Scope::Reverse {
-                return Ok(self.finished(Status::New, monitor, first, None));
+                return Ok(self.finished(Status::New, monitor, first, None, reopened));
             }
             found = self.table.find(place, &second).map(Found::Second);
             if found.is_none() {
@@ -225,27 +245,38 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             } else {
                 second
             };
-            return Ok(self.finished(Status::New, monitor, tuple, None));
+            return Ok(self.finished(Status::New, monitor, tuple, None, reopened));
         };
         let direction = match request.direction {
             Direction::Forwarded => Direction::Egress,
             direction => direction,
         };
-        match self.touch(slot, action, tcp_flags, direction, false, request, state) {
-            Touched::Hit { monitor: reported } => Ok(self.finished(
-                Status::Established,
-                // A closed entry says nothing: then it is what the reverse probe said, if any.
-                reported.or(if request.scope == Scope::Forward {
-                    None
-                } else {
-                    monitor
-                }),
-                second,
-                Some(slot),
-            )),
-            Touched::Reopened { monitor } => Ok(self.finished(Status::New, monitor, second, None)),
-            Touched::Missed => Ok(self.finished(Status::New, miss, second, None)),
-        }
+        let (status, monitor, slot) =
+            match self.touch(slot, action, tcp_flags, direction, false, request, state) {
+                Touched::Hit {
+                    monitor: reported,
+                    reopened: again,
+                } => {
+                    reopened |= again;
+                    // A closed entry says nothing: then it is what the reverse probe said, if any.
+                    let reverse = if request.scope == Scope::Forward {
+                        None
+                    } else {
+                        monitor
+                    };
+                    (Status::Established, reported.or(reverse), Some(slot))
+                }
+                Touched::Reopened { monitor } => {
+                    reopened = true;
+                    (Status::New, monitor, None)
+                }
+                Touched::Retired => {
+                    reopened = true;
+                    (Status::New, miss, None)
+                }
+                Touched::Missed => (Status::New, miss, None),
+            };
+        Ok(self.finished(status, monitor, second, slot, reopened))
     }
 
     #[inline]
@@ -255,6 +286,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         monitor: Option<u32>,
         tuple: Tuple,
         slot: Option<T::Slot<'a>>,
+        reopened: bool,
     ) -> Lookup<T::Slot<'a>> {
         const DNS: u16 = 53;
         let monitor = if R::DNS_REPORTED_IN_FULL && tuple.destination_port == DNS {
@@ -267,13 +299,19 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             monitor,
             tuple,
             slot,
+            reopened,
         }
     }
 
     /// Relates an ICMP error to the connection whose packet it quotes. The connection is not
     /// touched: anybody can send an error.
     #[inline(never)]
-    fn relate(&self, quote: &Tuple, request: &Request) -> Result<Lookup<T::Slot<'a>>, Error> {
+    fn relate(
+        &self,
+        place: T::Place,
+        quote: &Tuple,
+        request: &Request,
+    ) -> Result<Lookup<T::Slot<'a>>, Error> {
         // The error travels against the packet that it quotes.
         let quoted_direction = match request.direction {
             Direction::Egress => Direction::Ingress,
@@ -282,7 +320,6 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         };
         let mut first = *quote;
         first.flags = first.flags.with_direction(quoted_direction.reverse_flags());
-        let place = self.table.place(&first);
         let second = match request.direction {
             Direction::Forwarded => first.swapped(),
             _ => first.reversed(),
@@ -298,7 +335,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 continue;
             }
             let monitor = Some(self.settings.report_headers);
-            return Ok(self.finished(Status::Related, monitor, tuple, Some(slot)));
+            return Ok(self.finished(Status::Related, monitor, tuple, Some(slot), false));
         }
         Err(Error::QuoteUnknown)
     }
@@ -340,7 +377,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             if R::REOPENED_RETIRES && action == Action::Reopen && before.closing() {
                 after.lifetime = now.saturating_sub(1);
                 if slot.advance(&before, &after) {
-                    return Touched::Missed;
+                    return Touched::Retired;
                 }
                 continue;
             }
@@ -371,7 +408,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 }
             }
         }
-        Touched::Hit { monitor }
+        Touched::Hit { monitor, reopened }
     }
 
     /// What a packet does to the progress of its connection: what to report, and whether the
