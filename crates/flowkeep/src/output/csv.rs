@@ -42,26 +42,28 @@ impl<W: Write> Csv<W> {
             .has_headers(false)
             .from_writer(out);
         match content {
-            Content::Connections => out.write_record(CONNECTION)?,
-            Content::Events => out.write_record(EVENT.iter().chain(&CONNECTION))?,
-            Content::Summary => {}
+            Content::Connections => out.write_record(CONNECTION),
+            Content::Events => out.write_record(EVENT.iter().chain(&CONNECTION)),
+            Content::Summary => Ok(()),
         }
+        .map_err(io_error)?;
         Ok(Self { out })
     }
 }
 
 impl<W: Write> Output for Csv<W> {
     fn connection(&mut self, connection: &Connection) -> io::Result<()> {
-        Ok(self.out.serialize(flat(connection))?)
+        self.out.serialize(flat(connection)).map_err(io_error)
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        Ok(self.out.serialize((
+        let record = (
             time(event.time),
             event.kind.name(),
             tcp_flags(event.tcp_flags),
             flat(&event.connection),
-        ))?)
+        );
+        self.out.serialize(record).map_err(io_error)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -70,5 +72,13 @@ impl<W: Write> Output for Csv<W> {
 
     fn finish(mut self: Box<Self>, _: Option<&Report<'_>>) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// The failure below, so that its kind is seen: csv's own conversion hides a broken pipe.
+fn io_error(error: ::csv::Error) -> io::Error {
+    match error.into_kind() {
+        ::csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }

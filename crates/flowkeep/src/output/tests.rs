@@ -53,7 +53,6 @@ fn summary() -> Summary {
         connections: 1_002,
         by_protocol_and_state: [((1, State::Refused), 2), ((6, State::Answered), 1_000)].into(),
         errors: vec![("truncated header", 3)],
-        ..Summary::default()
     }
 }
 
