@@ -2,6 +2,7 @@
 
 mod bench;
 mod generate;
+mod verify;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -18,6 +19,7 @@ struct Cli {
 enum Command {
     Generate(generate::Args),
     Bench(bench::Args),
+    Verify(verify::Args),
     #[command(hide = true)]
     Measure(bench::measure::Args),
 }
@@ -26,6 +28,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Generate(args) => generate::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Measure(args) => bench::measure::run(&args),
     }
 }

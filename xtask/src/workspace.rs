@@ -17,11 +17,19 @@ pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Builds the command `flowkeep` for release, and tells where it is.
+/// Where the command `flowkeep` is: `given`, else one built for release.
 ///
 /// # Errors
-/// If cargo fails; it has said why.
-pub(crate) fn build_flowkeep() -> Result<PathBuf> {
+/// If there is no such program, or cargo fails, which says why.
+pub(crate) fn flowkeep(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(program) = given {
+        ensure!(
+            program.is_file(),
+            "there is no program {}",
+            program.display()
+        );
+        return Ok(std::path::absolute(program)?);
+    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args([
@@ -30,6 +38,8 @@ pub(crate) fn build_flowkeep() -> Result<PathBuf> {
             "--release",
             "--package",
             "flowkeep",
+            "--features",
+            "cli",
             "--bin",
             "flowkeep",
         ])

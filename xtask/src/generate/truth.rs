@@ -28,6 +28,7 @@ pub(crate) struct Row {
     /// ICMP errors that quote a packet of the connection, which are in no other count. One whose
     /// quoted ports were cut off by the snapshot length is not counted: nobody could relate it.
     pub(crate) icmp_errors: u64,
-    /// What happened, for people; see `Kind`.
+    /// What happened, for people; see `Kind`. No tool tells it.
+    #[serde(default)]
     pub(crate) kind: String,
 }

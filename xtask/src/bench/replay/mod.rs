@@ -6,7 +6,7 @@ mod report;
 mod tools;
 
 use std::net::UdpSocket;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// Give the whole capture to slow tools too.
     #[arg(long)]
     full: bool,
+    /// Take this program instead of building one.
+    #[arg(long, value_name = "PROGRAM")]
+    flowkeep: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -66,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         snaplen: args.snaplen,
         ..Traffic::default()
     };
-    let flowkeep = workspace::build_flowkeep()?;
+    let flowkeep = workspace::flowkeep(args.flowkeep.as_deref())?;
     let directory = workspace::target_dir().join("bench");
     let whole = Capture::generate(&directory, &traffic)?;
     let cut = if args.full || packets <= CUT {
