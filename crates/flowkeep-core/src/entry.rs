@@ -157,7 +157,7 @@ pub struct Entry {
     /// When it was created, in the caller's ticks.
     pub created: u64,
     /// When its last packet was counted, in the caller's ticks. With accounting off, when it was
-    /// created. Not before `created`, and less than 2^48 ticks after it.
+    /// created. Not before `created`.
     pub last_seen: u64,
 }
 

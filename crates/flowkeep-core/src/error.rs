@@ -128,7 +128,8 @@ impl core::error::Error for Error {}
 pub enum Refusal {
     /// Every slot that the tuple may take holds a connection that must not be evicted.
     Full,
-    /// Others held the set's lock for longer than the bounded number of tries.
+    /// Others held the set's lock, or took the slots that were chosen, in each of a bounded number
+    /// of tries.
     Contended,
     /// A table of another kind refused, with its own error number.
     Other(i32),

@@ -94,8 +94,10 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         if M::SHARED {
             head.lock.store_release(0);
         }
-        if let Err(Refusal::Full) = stored {
-            self.memory.count(Statistic::Refused);
+        match stored {
+            Err(Refusal::Contended) => self.memory.count(Statistic::Contended),
+            Err(_) => self.memory.count(Statistic::Refused),
+            Ok(_) => {}
         }
         stored
     }
@@ -111,9 +113,9 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     ) -> Result<Handle<'_, M::Word>, Refusal> {
         let key = Key::new(tuple);
         if let Some(Found::First(handle) | Found::Second(handle)) = self.search(place, &key, &key)
-            && let Some(stored) = self.renew(&handle, &key, tuple, entry)
+            && let Some(renewed) = self.renew(&handle, &key, tuple, entry)
         {
-            return Ok(stored);
+            return renewed;
         }
         for _ in 0..CLAIM_TRIES {
             let Some(claimed) = self.claim(home, place, now) else {
@@ -140,14 +142,16 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         Err(Refusal::Contended)
     }
 
-    /// Overwrites the entry under the same tuple. `None` if it was removed meanwhile.
+    /// Overwrites the entry under the same tuple. `None` if it went meanwhile. If it is still
+    /// there, and only refreshed faster than it can be claimed, storing the tuple elsewhere would
+    /// store it twice.
     fn renew<'t>(
         &'t self,
         handle: &Handle<'t, M::Word>,
         key: &Key,
         tuple: &Tuple,
         entry: &Entry,
-    ) -> Option<Handle<'t, M::Word>> {
+    ) -> Option<Result<Handle<'t, M::Word>, Refusal>> {
         for _ in 0..CLAIM_TRIES {
             let life = handle.life()?;
             let busy = life.claimed();
@@ -161,9 +165,14 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             self.memory.count(Statistic::Renewed);
             M::Word::fence_release();
             handle.record().write(key, entry);
-            return Some(self.publish(handle.record(), handle.index(), busy, entry));
+            return Some(Ok(self.publish(
+                handle.record(),
+                handle.index(),
+                busy,
+                entry,
+            )));
         }
-        None
+        Some(Err(Refusal::Contended))
     }
 
     #[inline]
@@ -185,19 +194,26 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     fn claim(&self, home: &Head<M::Word>, place: Place, now: u32) -> Option<Claimed> {
         let free = home.matching(0);
         let room = free.count_ones();
-        if LANES as u32 - room < COMFORTABLE || place.first == place.second && room != 0 {
-            return self.first_free(place.first, free);
-        }
-        let other = self.memory.head(place.second)?;
-        let other_free = other.matching(0);
-        let (set, free) = if room >= other_free.count_ones() {
-            (place.first, free)
+        let comfortable = LANES as u32 - room < COMFORTABLE;
+        if comfortable || place.first == place.second {
+            if let Some(claimed) = self.first_free(place.first, free) {
+                return Some(claimed);
+            }
         } else {
-            (place.second, other_free)
-        };
-        if free != 0 {
-            return self.first_free(set, free);
+            let other = self.memory.head(place.second)?.matching(0);
+            let (own, other) = ((place.first, free), (place.second, other));
+            let by_room = if room >= other.1.count_ones() {
+                [own, other]
+            } else {
+                [other, own]
+            };
+            for (set, free) in by_room {
+                if let Some(claimed) = self.first_free(set, free) {
+                    return Some(claimed);
+                }
+            }
         }
+        // Also where the slots that seem free are being taken by others just now.
         self.least_loss(place, now)
     }
 
@@ -209,7 +225,9 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             }
             let lane = free.trailing_zeros();
             free &= free - 1;
-            let record = self.memory.record(set * LANES as u32 + lane)?;
+            let Some(record) = self.memory.record(set * LANES as u32 + lane) else {
+                break;
+            };
             let before = Life(record.life.load());
             // A slot without a tag may be another's already, which has yet to set it.
             if before.free() {

@@ -51,7 +51,7 @@ pub struct Record<W> {
     /// TCP flags seen: egress in bits 0 to 7, ingress in 8 to 15; reverse-NAT index in 16 to 31;
     /// source identity in 32 to 63.
     pub(super) seen: W,
-    /// Egress packets.
+    /// Egress packets in bits 0 to 47; NAT port in 48 to 63, where additions leave it alone.
     pub(super) tx_packets: W,
     /// Egress bytes.
     pub(super) tx_bytes: W,
@@ -63,7 +63,7 @@ pub struct Record<W> {
     pub(super) nat: [W; 2],
     /// Creation, in ticks.
     pub(super) created: W,
-    /// Last packet, in ticks after the creation, in bits 0 to 47; NAT port in 48 to 63.
+    /// Last packet, in ticks.
     pub(super) last_seen: W,
 }
 
@@ -107,7 +107,7 @@ pub enum Statistic {
     Removed,
     /// Insertions refused because only answered connections were in the tuple's sets.
     Refused,
-    /// Insertions refused because a set's lock could not be had.
+    /// Insertions given up because others were always faster.
     Contended,
 }
 

@@ -108,8 +108,8 @@ pub trait Slot: Copy {
     /// Counts a packet of `length` bytes and notes its time: ingress into rx, else into tx.
     fn count(&self, direction: Direction, length: u64, now: Instant);
 
-    /// All of the entry.
-    fn entry(&self) -> Entry;
+    /// All of the entry; `None` if it is gone.
+    fn entry(&self) -> Option<Entry>;
 
     /// Changes the reverse-NAT index.
     fn set_rev_nat_index(&self, index: u16);

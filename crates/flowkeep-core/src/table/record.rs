@@ -8,9 +8,9 @@ use crate::table::Slot;
 use crate::tracker::{Direction, Instant};
 use crate::tuple::{Address, Tuple};
 
-/// Bits of [`Record::last_seen`] that hold the time.
-const LAST_SEEN_BITS: u32 = 48;
-const LAST_SEEN_MASK: u64 = (1 << LAST_SEEN_BITS) - 1;
+/// Bits of [`Record::tx_packets`] that count: enough for 300 days of ten million packets a second.
+const PACKETS_BITS: u32 = 48;
+const PACKETS_MASK: u64 = (1 << PACKETS_BITS) - 1;
 
 /// The word that tells what a slot is: see [`Record::life`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +156,8 @@ impl<W: Word> Record<W> {
                 | u64::from(entry.rev_nat_index) << 16
                 | u64::from(entry.source_identity) << 32,
         );
-        self.tx_packets.store(entry.tx.packets);
+        self.tx_packets
+            .store(entry.tx.packets & PACKETS_MASK | u64::from(entry.nat_port) << PACKETS_BITS);
         self.tx_bytes.store(entry.tx.bytes);
         self.rx_packets.store(entry.rx.packets);
         self.rx_bytes.store(entry.rx.bytes);
@@ -164,19 +165,14 @@ impl<W: Word> Record<W> {
         self.nat[0].store(n0);
         self.nat[1].store(n1);
         self.created.store(entry.created);
-        let last_seen = entry
-            .last_seen
-            .saturating_sub(entry.created)
-            .min(LAST_SEEN_MASK);
-        self.last_seen
-            .store(last_seen | u64::from(entry.nat_port) << LAST_SEEN_BITS);
+        self.last_seen.store(entry.last_seen);
     }
 
     /// The entry, whose life word was `life`. Only what one owner wrote belongs together: the
     /// caller has claimed the slot, or checks the life word afterwards.
     pub(super) fn read(&self, life: Life) -> Entry {
         let (reports, seen) = (self.reports.load(), self.seen.load());
-        let (created, last_seen) = (self.created.load(), self.last_seen.load());
+        let (tx_packets, created) = (self.tx_packets.load(), self.created.load());
         Entry {
             progress: Progress {
                 lifetime: life.lifetime(),
@@ -187,19 +183,20 @@ impl<W: Word> Record<W> {
                 last_rx_report: (reports >> 32) as u32,
             },
             rev_nat_index: (seen >> 16) as u16,
-            nat_port: (last_seen >> LAST_SEEN_BITS) as u16,
+            nat_port: (tx_packets >> PACKETS_BITS) as u16,
             source_identity: (seen >> 32) as u32,
             rx: Counters {
                 packets: self.rx_packets.load(),
                 bytes: self.rx_bytes.load(),
             },
             tx: Counters {
-                packets: self.tx_packets.load(),
+                packets: tx_packets & PACKETS_MASK,
                 bytes: self.tx_bytes.load(),
             },
             nat_address: Address::from_words([self.nat[0].load(), self.nat[1].load()]),
             created,
-            last_seen: created.wrapping_add(last_seen & LAST_SEEN_MASK),
+            // A packet that was late may have left a time before the entry's own.
+            last_seen: self.last_seen.load().max(created),
         }
     }
 
@@ -251,16 +248,20 @@ impl<W: Word> Slot for Handle<'_, W> {
 
     #[inline]
     fn advance(&self, before: &Progress, after: &Progress) -> bool {
-        if before.lifetime != after.lifetime || before.marks.0 != after.marks.0 {
-            let life = |progress: &Progress| {
-                let marks = Marks(progress.marks.0 | Marks::LIVE.0);
-                Life::new(progress.lifetime, marks, self.generation).0
-            };
-            if !self.shared {
-                self.record.life.store(life(after));
-            } else if !self.record.life.exchange(life(before), life(after)) {
+        let life = |progress: &Progress| {
+            let marks = Marks(progress.marks.0 | Marks::LIVE.0);
+            Life::new(progress.lifetime, marks, self.generation).0
+        };
+        let (old, new) = (life(before), life(after));
+        if old == new || !self.shared {
+            if self.record.life.load() != old {
                 return false;
             }
+            if old != new {
+                self.record.life.store(new);
+            }
+        } else if !self.record.life.exchange(old, new) {
+            return false;
         }
         // Flags and stamps decide only what is reported. Where two processors add a flag at the
         // same moment one of them may be forgotten, and is reported again when it comes again.
@@ -283,30 +284,32 @@ impl<W: Word> Slot for Handle<'_, W> {
         };
         self.add(packets, 1);
         self.add(bytes, length);
-        // The port in the same word is changed by nobody once the entry is written.
-        let port = record.last_seen.load() & !LAST_SEEN_MASK;
-        let age = now
-            .ticks
-            .saturating_sub(record.created.load())
-            .min(LAST_SEEN_MASK);
-        record.last_seen.store(port | age);
+        record.last_seen.store(now.ticks);
     }
 
-    fn entry(&self) -> Entry {
-        self.record.read(Life(self.record.life.load_acquire()))
+    fn entry(&self) -> Option<Entry> {
+        let entry = self.record.read(self.life()?);
+        W::fence_acquire();
+        self.life().map(|_| entry)
     }
 
     fn set_rev_nat_index(&self, index: u16) {
-        self.replace_bits(&self.record.seen, 0xffff << 16, u64::from(index) << 16);
+        if self.life().is_some() {
+            self.replace_bits(&self.record.seen, 0xffff << 16, u64::from(index) << 16);
+        }
     }
 
     fn set_nat_address(&self, address: Address) {
-        let [n0, n1] = address.words();
-        self.record.nat[0].store(n0);
-        self.record.nat[1].store(n1);
+        if self.life().is_some() {
+            let [n0, n1] = address.words();
+            self.record.nat[0].store(n0);
+            self.record.nat[1].store(n1);
+        }
     }
 
     fn set_rx_bytes(&self, bytes: u64) {
-        self.record.rx_bytes.store(bytes);
+        if self.life().is_some() {
+            self.record.rx_bytes.store(bytes);
+        }
     }
 }

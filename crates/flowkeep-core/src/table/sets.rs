@@ -16,12 +16,15 @@
 //! has another one, and stays.
 //!
 //! What packets change is in single words. Lifetime, marks and generation are one word, so a late
-//! touch never reaches the slot's next owner. Three races are left, all harmless:
-//! - counters and the time of the last packet are added without looking at the generation: a
-//!   packet that is between finding and counting while its expired, closed or unanswered
-//!   connection is replaced counts for the next owner;
+//! touch never reaches the slot's next owner. What is left is harmless:
+//! - what is added or noted after that word was judged, a packet's share of the counters, the
+//!   time of the last one, TCP flags seen and report stamps, may reach the next owner if an
+//!   expired, closed or unanswered connection is replaced in between. A caller's change of NAT or
+//!   backend may too, in the instant between its look at the generation and its store;
 //! - two processors that see a TCP flag of one direction for the first time in the same moment
 //!   may keep one of them: the other is reported when it comes again;
+//! - a generation has 16 bits: a packet that is between finding and touching while its slot
+//!   changes owner 65,536 times takes the last of them for its own;
 //! - a look-up that runs while its tuple is being inserted may miss it. The insertion that then
 //!   follows finds it under the lock, and renews it.
 

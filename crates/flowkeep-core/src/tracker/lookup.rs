@@ -357,9 +357,13 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         state: Option<&mut State>,
     ) -> Touched {
         let now = request.now.seconds;
-        if request.kinds != Kinds::ANY && !accepted(&slot.entry(), request.kinds, state.as_deref())
-        {
-            return Touched::Missed;
+        if request.kinds != Kinds::ANY {
+            let Some(entry) = slot.entry() else {
+                return Touched::Missed;
+            };
+            if !accepted(&entry, request.kinds, state.as_deref()) {
+                return Touched::Missed;
+            }
         }
         let mut monitor = None;
         let mut reopened = false;
@@ -397,8 +401,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         if reopened && R::REOPENED_IS_NEW {
             return Touched::Reopened { monitor };
         }
-        if let Some(state) = state {
-            state.fill::<R>(&slot.entry(), direction);
+        if let Some(state) = state
+            && let Some(entry) = slot.entry()
+        {
+            state.fill::<R>(&entry, direction);
             if R::STATE_FILLED_LAST {
                 if direction.is_service() {
                     state.syn = tcp_flags.is_some_and(|flags| flags & tcp::SYN != 0);

@@ -27,7 +27,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             flags: tuple.flags.replaced_by(flags),
             ..*tuple
         };
-        self.single(&tuple).map(|slot| slot.entry())
+        self.single(&tuple)?.entry()
     }
 
     /// Gives a node-port entry its lifetime again, and reopens it if it was closed. False if
@@ -69,7 +69,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         if R::BACKEND_IN_RX_BYTES {
             slot.set_rx_bytes(u64::from(backend));
         } else {
-            let mut entry = slot.entry();
+            let Some(mut entry) = slot.entry() else {
+                return false;
+            };
             entry.set_backend(u64::from(backend));
             slot.set_nat_address(entry.nat_address);
         }

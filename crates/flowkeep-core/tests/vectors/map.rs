@@ -90,8 +90,8 @@ impl Slot for MapSlot<'_> {
         });
     }
 
-    fn entry(&self) -> Entry {
-        self.0.get()
+    fn entry(&self) -> Option<Entry> {
+        Some(self.0.get())
     }
 
     fn set_rev_nat_index(&self, index: u16) {
