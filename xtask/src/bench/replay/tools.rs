@@ -73,7 +73,7 @@ pub(super) fn all(flowkeep: &Path, directory: &Path, port: u16) -> Vec<Tool> {
             program: "nfpcapd".into(),
             package: "nfdump",
             slow: false,
-            remark: "flow records to files; skips packets that it cannot read",
+            remark: "flow records to files; skips frames with two VLAN tags",
             version_argument: "-V",
             before: vec!["-l".into(), flows.clone().into(), "-r".into()],
             after: Vec::new(),
@@ -84,7 +84,7 @@ pub(super) fn all(flowkeep: &Path, directory: &Path, port: u16) -> Vec<Tool> {
             program: "softflowd".into(),
             package: "softflowd",
             slow: false,
-            remark: "NetFlow 9 to loopback; up to a million flows, IPv6 too",
+            remark: "NetFlow 9 to loopback, room for a million flows; skips frames with two VLAN tags",
             version_argument: "-h",
             before: vec![
                 "-d".into(),
