@@ -19,6 +19,10 @@ pub(super) fn begins(data: &[u8]) -> bool {
     data.starts_with(&SHB_MAGIC.to_le_bytes())
 }
 
+/// Interfaces that a section may describe. No machine has so many; a file that does would only
+/// fill memory.
+const MOST_INTERFACES: usize = 65_536;
+
 /// A pcapng file: what the blocks so far told about those to come.
 pub(super) struct Pcapng {
     big_endian: bool,
@@ -106,6 +110,9 @@ impl Pcapng {
             parse_interfacedescriptionblock_le(block)
         };
         let (_, description) = parsed.map_err(|_| corrupt())?;
+        if self.interfaces.len() == MOST_INTERFACES {
+            return Err(Problem::CorruptBlock("too many interfaces in a section"));
+        }
         let number = description.linktype.0.cast_unsigned();
         self.interfaces.push(Interface {
             link: link_type(number).ok_or(number),

@@ -360,6 +360,14 @@ fn corrupt_blocks_stop_the_reading() {
         with(Little.words([6, 4, 0]).to_vec()),
         format!("t.pcap: byte {at}: corrupt pcapng block: it is shorter than its own header")
     );
+    let many = interface(Little, 1, 0, &[]).repeat(65_536);
+    assert_eq!(
+        with(many),
+        format!(
+            "t.pcap: byte {}: corrupt pcapng block: too many interfaces in a section",
+            at + 65_535 * 20
+        )
+    );
     let mut order = section(Little);
     order[8] = 0;
     assert_eq!(

@@ -100,7 +100,7 @@ pub(super) struct Replay {
     #[arg(long, value_enum, default_value_t = Rules::Default)]
     pub(super) rules: Rules,
 
-    /// Connections to make room for
+    /// Connections to make room for from the start
     #[arg(long, value_name = "N", default_value_t = 65_536)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) connections: u32,

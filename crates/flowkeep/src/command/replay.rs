@@ -45,12 +45,19 @@ pub(super) fn run(arguments: &arguments::Replay) -> ExitCode {
         written: Ok(()),
     });
 
-    let mut replay = Replay::new(Options {
+    let options = Options {
         rules: arguments.rules.into(),
         local: arguments.local.clone(),
         connections: arguments.connections,
         events: arguments.events,
-    });
+    };
+    let mut replay = match Replay::new(options) {
+        Ok(replay) => replay,
+        Err(error) => {
+            eprintln!("flowkeep: {error}; ask for fewer with --connections");
+            return ExitCode::FAILURE;
+        }
+    };
     // Events on a terminal would tear the bar.
     let bar = !(arguments.events && io::stdout().is_terminal());
     let mut progress = Progress::new(&arguments.files, bar);

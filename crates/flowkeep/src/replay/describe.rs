@@ -1,0 +1,115 @@
+//! From entries to connections as people know them.
+
+use std::net::SocketAddr;
+
+use flowkeep_core::entry::{Counters, Marks};
+use flowkeep_core::packet::{protocol, tcp};
+use flowkeep_core::settings::Settings;
+use flowkeep_core::tuple::{Flags, Tuple};
+
+use super::ended::Ended;
+use crate::connection::{Connection, IcmpError, State, Timestamp, Traffic};
+
+/// Nanoseconds of a second, the ticks of a replay's table.
+pub(super) const SECOND: u64 = 1_000_000_000;
+
+/// An entry counts time since its creation in so many ticks, three days; then to the second.
+const LAST_SEEN_LIMIT: u64 = (1 << 48) - 1;
+
+/// Describes a connection.
+pub(super) fn describe(
+    ended: &Ended,
+    settings: &Settings,
+    icmp_errors: Vec<IcmpError>,
+) -> Connection {
+    let Tuple {
+        destination,
+        source,
+        destination_port,
+        source_port,
+        flags,
+        ..
+    } = ended.tuple;
+    let family = ended.tuple.family();
+    let (sent, received, originator_flags, responder_flags) = if flags.contains(Flags::IN) {
+        (ended.rx, ended.tx, ended.rx_flags, ended.tx_flags)
+    } else {
+        (ended.tx, ended.rx, ended.tx_flags, ended.rx_flags)
+    };
+    let mut connection = Connection {
+        protocol: ended.tuple.protocol,
+        // The tuple that an entry is stored under is the originator's packets' reversed, and
+        // ports stand crossed in a tuple.
+        originator: SocketAddr::new(destination.to_ip(family), source_port),
+        responder: SocketAddr::new(source.to_ip(family), destination_port),
+        state: State::Unanswered,
+        expired: ended.expired,
+        originator_flags,
+        responder_flags,
+        sent: traffic(sent),
+        received: traffic(received),
+        start: Timestamp(ended.created),
+        end: Timestamp(end(ended, settings)),
+        icmp_errors,
+    };
+    connection.state = state(&connection, ended.marks);
+    connection
+}
+
+const fn traffic(counters: Counters) -> Traffic {
+    Traffic {
+        packets: counters.packets,
+        bytes: counters.bytes,
+    }
+}
+
+/// Time of the last packet.
+fn end(ended: &Ended, settings: &Settings) -> u64 {
+    if ended.last_seen - ended.created < LAST_SEEN_LIMIT {
+        return ended.last_seen;
+    }
+    let timeout = if ended.marks.contains(Marks::CLOSED) {
+        settings.close
+    } else if ended.tuple.protocol != protocol::TCP {
+        settings.non_tcp
+    } else if ended.marks.contains(Marks::SEEN_NON_SYN) {
+        settings.tcp
+    } else {
+        settings.syn
+    };
+    u64::from(ended.lifetime.saturating_sub(timeout)) * SECOND
+}
+
+/// How far a connection has come, by what both sides have sent.
+fn state(connection: &Connection, marks: Marks) -> State {
+    let answered = connection.received.packets != 0;
+    if connection.protocol != protocol::TCP {
+        return match (answered, connection.icmp_errors.is_empty()) {
+            (true, _) => State::Answered,
+            (false, true) => State::Unanswered,
+            (false, false) => State::Refused,
+        };
+    }
+    let (ours, theirs) = (connection.originator_flags, connection.responder_flags);
+    let handshake = theirs & tcp::SYN != 0;
+    let data_only = ours & tcp::SYN == 0;
+    if theirs & tcp::RST != 0 && !handshake && !data_only && connection.received.packets == 1 {
+        return State::Refused;
+    }
+    if !answered {
+        return if connection.icmp_errors.is_empty() {
+            State::Unanswered
+        } else {
+            State::Refused
+        };
+    }
+    if (ours | theirs) & tcp::RST != 0 {
+        State::Reset
+    } else if ours & theirs & tcp::FIN != 0 {
+        State::Closed
+    } else if (ours | theirs) & tcp::FIN != 0 || marks.intersects(Marks::CLOSED) {
+        State::Closing
+    } else {
+        State::Answered
+    }
+}

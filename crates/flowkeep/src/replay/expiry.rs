@@ -1,0 +1,48 @@
+//! Noticing in time that connections expire.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use flowkeep_core::entry::Entry;
+use flowkeep_core::table::{Slot, Table};
+use flowkeep_core::tuple::Tuple;
+
+/// When each connection would expire as far as was known when it was last looked at. Each has one
+/// alarm; one that went off too early is set anew.
+#[derive(Debug, Default)]
+pub(super) struct Alarms {
+    heap: BinaryHeap<Reverse<(u32, u64, Tuple)>>,
+}
+
+impl Alarms {
+    /// Sets the alarm of a new connection.
+    pub(super) fn set(&mut self, tuple: &Tuple, entry: &Entry) {
+        self.heap
+            .push(Reverse((entry.progress.lifetime, entry.created, *tuple)));
+    }
+
+    /// The next connection that has expired by `now`.
+    pub(super) fn next<T: Table>(&mut self, table: &T, now: u32) -> Option<(Tuple, Entry)> {
+        loop {
+            let Reverse((lifetime, created, tuple)) = *self.heap.peek()?;
+            if lifetime >= now {
+                return None;
+            }
+            self.heap.pop();
+            let Some(entry) = table
+                .find(table.place(&tuple), &tuple)
+                .and_then(|slot| slot.entry())
+            else {
+                continue;
+            };
+            // Another connection under the same tuple has its own alarm.
+            if entry.created != created {
+                continue;
+            }
+            if entry.progress.expired(now) {
+                return Some((tuple, entry));
+            }
+            self.set(&tuple, &entry);
+        }
+    }
+}

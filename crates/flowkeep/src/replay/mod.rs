@@ -1,0 +1,146 @@
+//! Tracking the connections of a capture: packet time drives the clock.
+//!
+//! ```
+//! use flowkeep::connection::Timestamp;
+//! use flowkeep::replay::{Options, Replay};
+//! use flowkeep_core::packet::LinkType;
+//!
+//! // A UDP datagram of 4 bytes, 192.0.2.1:1000 to 192.0.2.2:53, as a tun device has it.
+//! let packet = [
+//!     0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, // IPv4
+//!     0x03, 0xe8, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4, // UDP
+//! ];
+//! let mut replay = Replay::new(Options::default())?;
+//! replay.packet(LinkType::RawIp, Timestamp(1_000_000_000), 32, &packet, &mut |_| {});
+//! let summary = replay.finish(&mut |_| {}, &mut |connection| {
+//!     assert_eq!(connection.originator, "192.0.2.1:1000".parse().unwrap());
+//!     assert_eq!(connection.sent.bytes, 32);
+//! });
+//! assert_eq!(summary.connections, 1);
+//! # Ok::<(), flowkeep::memory::MemoryError>(())
+//! ```
+
+mod describe;
+mod ended;
+mod engine;
+mod expiry;
+mod fragments;
+mod growing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use flowkeep_core::packet::LinkType;
+use flowkeep_core::rules::{self, Cilium18, Cilium119};
+
+use crate::connection::{Connection, Event, State, Timestamp};
+use crate::memory::MemoryError;
+use crate::prefix::Prefix;
+use engine::{Engine, Replayer};
+
+/// Whose behaviour a replay shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RuleSet {
+    /// Cilium 1.8.
+    Cilium18,
+    /// Cilium 1.19.
+    Cilium119,
+    /// Flowkeep's own.
+    #[default]
+    Default,
+}
+
+/// How to replay.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whose behaviour.
+    pub rules: RuleSet,
+    /// Addresses of the side whose point of view is taken: its packets are egress, those to it
+    /// ingress. Packets within it or past it, and all if this is empty, are seen as by a gateway.
+    pub local: Vec<Prefix>,
+    /// How many connections are expected at a time. The table grows beyond.
+    pub connections: u32,
+    /// Whether events are wanted. Without them nothing needs to notice at once that a connection
+    /// has expired, which is faster.
+    pub events: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            rules: RuleSet::Default,
+            local: Vec::new(),
+            connections: 65_536,
+            events: false,
+        }
+    }
+}
+
+/// What a whole replay has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes on the wire, link headers included.
+    pub bytes: u64,
+    /// Time of the earliest packet.
+    pub first: Option<Timestamp>,
+    /// Time of the latest packet.
+    pub last: Option<Timestamp>,
+    /// Connections.
+    pub connections: u64,
+    /// Connections by protocol number and state.
+    pub by_protocol_and_state: BTreeMap<(u8, State), u64>,
+    /// Packets of no connection, by what is wrong with them or why they are not tracked.
+    pub errors: Vec<(&'static str, u64)>,
+}
+
+/// A replay under way.
+pub struct Replay {
+    engine: Box<dyn Engine>,
+}
+
+impl core::fmt::Debug for Replay {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Replay").finish_non_exhaustive()
+    }
+}
+
+impl Replay {
+    /// Begins a replay.
+    ///
+    /// # Errors
+    /// If there is no memory for a table of the size asked for.
+    pub fn new(options: Options) -> Result<Self, MemoryError> {
+        let engine: Box<dyn Engine> = match options.rules {
+            RuleSet::Cilium18 => Box::new(Replayer::<Cilium18>::new(options)?),
+            RuleSet::Cilium119 => Box::new(Replayer::<Cilium119>::new(options)?),
+            RuleSet::Default => Box::new(Replayer::<rules::Default>::new(options)?),
+        };
+        Ok(Self { engine })
+    }
+
+    /// Tracks a packet: its link type, its time, its length on the wire and the bytes of it that
+    /// were captured. Events, if they are wanted, come in the order of packet time; a few
+    /// packets may be given before those of an earlier one come.
+    pub fn packet(
+        &mut self,
+        link: LinkType,
+        time: Timestamp,
+        wire_length: u32,
+        data: &[u8],
+        on_event: &mut dyn FnMut(Event),
+    ) {
+        self.engine.packet(link, time, wire_length, data, on_event);
+    }
+
+    /// Ends the replay: every connection once, those first that ended first.
+    pub fn finish(
+        self,
+        on_event: &mut dyn FnMut(Event),
+        each: &mut dyn FnMut(&Connection),
+    ) -> Summary {
+        self.engine.finish(on_event, each)
+    }
+}
