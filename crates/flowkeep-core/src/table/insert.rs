@@ -86,14 +86,18 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         now: u32,
     ) -> Result<Handle<'_, M::Word>, Refusal> {
         let head = self.memory.head(place.first).ok_or(Refusal::Full)?;
-        if M::SHARED && !lock(head) {
+        let unlocked = if M::SHARED {
+            lock(head)
+        } else {
+            Some(head.lock.load())
+        };
+        let Some(unlocked) = unlocked else {
             self.memory.count(Statistic::Contended);
             return Err(Refusal::Contended);
-        }
-        let stored = self.store_locked(head, place, tuple, entry, now);
-        if M::SHARED {
-            head.lock.store_release(0);
-        }
+        };
+        let mut collected = (unlocked >> 1) as u32;
+        let stored = self.store_locked(head, place, tuple, entry, now, &mut collected);
+        head.lock.store_release(u64::from(collected) << 1);
         match stored {
             Err(Refusal::Contended) => self.memory.count(Statistic::Contended),
             Err(_) => self.memory.count(Statistic::Refused),
@@ -110,6 +114,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         tuple: &Tuple,
         entry: &Entry,
         now: u32,
+        collected: &mut u32,
     ) -> Result<Handle<'_, M::Word>, Refusal> {
         let key = Key::new(tuple);
         if let Some(Found::First(handle) | Found::Second(handle)) = self.search(place, &key, &key)
@@ -118,7 +123,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             return renewed;
         }
         for _ in 0..CLAIM_TRIES {
-            let Some(claimed) = self.claim(home, place, now) else {
+            let Some(claimed) = self.claim(home, place, now, collected) else {
                 return Err(Refusal::Full);
             };
             let set = self.memory.head(claimed.set).ok_or(Refusal::Full)?;
@@ -191,10 +196,23 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
     /// Chooses a slot: a free one, else the one that is the least loss.
     #[inline]
-    fn claim(&self, home: &Head<M::Word>, place: Place, now: u32) -> Option<Claimed> {
-        let free = home.matching(0);
-        let room = free.count_ones();
-        let comfortable = LANES as u32 - room < COMFORTABLE;
+    fn claim(
+        &self,
+        home: &Head<M::Word>,
+        place: Place,
+        now: u32,
+        collected: &mut u32,
+    ) -> Option<Claimed> {
+        let mut free = home.matching(0);
+        let comfortable = |free: u64| LANES as u32 - free.count_ones() < COMFORTABLE;
+        if !comfortable(free) && *collected != now {
+            // Expired entries stay until their room is needed. Then all of them go at once, so
+            // that the next insertions find it: nothing expires twice in a second.
+            *collected = now;
+            self.collect(place.first, home, now);
+            free = home.matching(0);
+        }
+        let (room, comfortable) = (free.count_ones(), comfortable(free));
         if comfortable || place.first == place.second {
             if let Some(claimed) = self.first_free(place.first, free) {
                 return Some(claimed);
@@ -297,6 +315,34 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         }
     }
 
+    /// Frees the slots of a set whose entries have expired.
+    #[inline(never)]
+    fn collect(&self, set: u32, head: &Head<M::Word>, now: u32) {
+        let mut used = !head.matching(0) & ((1 << LANES) - 1);
+        for _ in 0..LANES {
+            if used == 0 {
+                break;
+            }
+            let lane = used.trailing_zeros();
+            used &= used - 1;
+            let Some(record) = self.memory.record(set * LANES as u32 + lane) else {
+                break;
+            };
+            let life = Life(record.life.load());
+            if life.live()
+                && life.lifetime() < now
+                && self.exchange(&record.life, life, life.claimed())
+            {
+                if O::LISTENS {
+                    let tuple = record.read_key().tuple();
+                    self.watch
+                        .replaced(Replaced::Expired, &tuple, &record.read(life));
+                }
+                self.vacate(set, lane, record, life);
+            }
+        }
+    }
+
     /// Removes an entry if it is still just as it was judged: `judged` is asked with its life as
     /// it is now, and nothing can come between the answer and the removal.
     pub(super) fn remove_if(
@@ -307,19 +353,24 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         let Some(life) = handle.life() else {
             return false;
         };
-        let busy = life.claimed();
-        if !judged(life) || !self.exchange(&handle.record().life, life, busy) {
+        let record = handle.record();
+        if !judged(life) || !self.exchange(&record.life, life, life.claimed()) {
             return false;
         }
         let (set, lane) = (handle.index() / LANES as u32, handle.index() % LANES as u32);
-        self.no_longer_displaced(&handle.record().read_key().tuple(), set);
+        self.vacate(set, lane, record, life);
+        true
+    }
+
+    /// Frees a slot whose entry, with this life, was claimed.
+    fn vacate(&self, set: u32, lane: u32, record: &super::Record<M::Word>, life: Life) {
+        self.no_longer_displaced(&record.read_key().tuple(), set);
         if let Some(head) = self.memory.head(set) {
             head.set_tag(lane, 0);
         }
         self.memory.count(Statistic::Removed);
-        let free = Life::new(0, Marks::NONE, busy.generation());
-        handle.record().life.store_release(free.0);
-        true
+        let free = Life::new(0, Marks::NONE, life.claimed().generation());
+        record.life.store_release(free.0);
     }
 
     /// Removes an entry if it is still the one that was found.
@@ -338,15 +389,17 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     }
 }
 
+/// Takes a set's lock. Returns the lock word as it is to be when it is given back.
 #[inline]
-fn lock<W: Word>(head: &Head<W>) -> bool {
+fn lock<W: Word>(head: &Head<W>) -> Option<u64> {
     for _ in 0..LOCK_TRIES {
-        if head.lock.load() == 0 && head.lock.exchange(0, 1) {
-            return true;
+        let before = head.lock.load();
+        if before & 1 == 0 && head.lock.exchange(before, before | 1) {
+            return Some(before);
         }
         W::relax();
     }
-    false
+    None
 }
 
 /// Whether an entry may make room for another, and how little it is missed.

@@ -28,7 +28,8 @@ pub const HEADER_BYTES: usize = 4096;
 pub struct Head<W> {
     /// A byte a slot: 0 for a free one, else some bits of the hash of what it holds.
     pub(super) tags: [W; TAG_WORDS],
-    /// 0, or 1 while somebody inserts a tuple whose first set this is.
+    /// Bit 0 is set while somebody inserts a tuple whose first set this is. Above it, the second
+    /// in which the set was last searched for expired entries.
     pub(super) lock: W,
     /// How many entries have this as their first set and live in their second. While it is 0 a
     /// probe needs to look at no other set.
@@ -80,7 +81,7 @@ pub struct Header<W> {
     ticks_per_second: W,
     seed: [W; Seed::WORDS],
     /// Counters, by [`Statistic`].
-    pub(super) statistics: [W; Statistic::COUNT],
+    statistics: [W; Statistic::COUNT],
 }
 
 const _: () = {
@@ -219,6 +220,14 @@ impl<W: Word> Header<W> {
         self.ticks_per_second.load()
     }
 
+    /// Counts something.
+    #[inline]
+    pub fn count(&self, statistic: Statistic) {
+        if let Some(counter) = self.statistics.get(statistic as usize) {
+            counter.add(1);
+        }
+    }
+
     /// A counter's value.
     #[must_use]
     pub fn statistic(&self, statistic: Statistic) -> u64 {
@@ -231,5 +240,8 @@ impl<W: Word> Header<W> {
 /// Bytes of a whole table of `sets` sets: header, heads, records.
 #[must_use]
 pub const fn table_bytes(sets: u32) -> u64 {
-    HEADER_BYTES as u64 + sets as u64 * (64 + LANES as u64 * 128)
+    let heads = sets as u64 * size_of::<Head<u64>>() as u64;
+    let records = sets as u64 * LANES as u64 * size_of::<Record<u64>>() as u64;
+    // Records are aligned to their size, heads to half of it.
+    HEADER_BYTES as u64 + heads.next_multiple_of(size_of::<Record<u64>>() as u64) + records
 }

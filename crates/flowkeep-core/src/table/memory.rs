@@ -105,8 +105,6 @@ impl<W: Word> Memory for Slices<'_, W> {
 
     #[inline]
     fn count(&self, statistic: Statistic) {
-        if let Some(counter) = self.header.statistics.get(statistic as usize) {
-            counter.add(1);
-        }
+        self.header.count(statistic);
     }
 }
