@@ -64,23 +64,35 @@ mod ethertype {
 ///
 /// # Errors
 /// [`Error::LinkTruncated`] if the link header is cut short, [`Error::NotIp`] if no IP follows.
-#[inline]
+#[inline(always)]
 pub fn link<B: Bytes + ?Sized>(bytes: &B, link_type: LinkType) -> Result<Link, Error> {
+    if link_type == LinkType::Ethernet {
+        // The two that nearly every frame has, before anything else.
+        match bytes.u16(12) {
+            Some(ethertype::IPV4) => {
+                return Ok(Link {
+                    family: Family::V4,
+                    network: 14,
+                });
+            }
+            Some(ethertype::IPV6) => {
+                return Ok(Link {
+                    family: Family::V6,
+                    network: 14,
+                });
+            }
+            _ => {}
+        }
+    }
+    any_link(bytes, link_type)
+}
+
+#[inline(never)]
+fn any_link<B: Bytes + ?Sized>(bytes: &B, link_type: LinkType) -> Result<Link, Error> {
     match link_type {
         LinkType::Ethernet => {
             let ethertype = bytes.u16(12).ok_or(Error::LinkTruncated)?;
-            // The two that nearly every packet has, before anything else.
-            match ethertype {
-                ethertype::IPV4 => Ok(Link {
-                    family: Family::V4,
-                    network: 14,
-                }),
-                ethertype::IPV6 => Ok(Link {
-                    family: Family::V6,
-                    network: 14,
-                }),
-                other => shims(bytes, other, 14),
-            }
+            shims(bytes, ethertype, 14)
         }
         LinkType::RawIp => by_version(bytes, 0),
         LinkType::LinuxSll => {
@@ -105,7 +117,6 @@ pub fn link<B: Bytes + ?Sized>(bytes: &B, link_type: LinkType) -> Result<Link, E
 }
 
 /// Steps over tags, labels and shims until an IP header is announced.
-#[inline(never)]
 fn shims<B: Bytes + ?Sized>(bytes: &B, mut ethertype: u16, mut at: usize) -> Result<Link, Error> {
     for _ in 0..SHIMS {
         match ethertype {

@@ -61,7 +61,7 @@ mod next_header {
 /// # Errors
 /// [`Error::NetworkTruncated`], [`Error::NetworkMalformed`], [`Error::ExtensionHeaders`], and
 /// [`Error::FragmentUnsupported`] under rules that know no IPv6 fragments.
-#[inline]
+#[inline(always)]
 pub fn network<R: Rules, B: Bytes + ?Sized>(
     bytes: &B,
     family: Family,
@@ -73,7 +73,7 @@ pub fn network<R: Rules, B: Bytes + ?Sized>(
     }
 }
 
-#[inline]
+#[inline(always)]
 fn ipv4<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Error> {
     let header: [u8; IPV4_HEADER] = bytes.read(at).ok_or(Error::NetworkTruncated)?;
     let [
@@ -125,7 +125,7 @@ fn ipv4<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Er
     })
 }
 
-#[inline]
+#[inline(always)]
 fn ipv6<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Error> {
     let header: [u8; IPV6_HEADER] = bytes.read(at).ok_or(Error::NetworkTruncated)?;
     let [version, _, _, _, l0, l1, protocol, _, addresses @ ..] = header;
@@ -136,7 +136,7 @@ fn ipv6<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Er
     let address = |half: &[u8]| {
         half.first_chunk()
             .copied()
-            .map_or(Address::default(), Address)
+            .map_or(Address::default(), Address::from_octets)
     };
     let payload = u16::from_be_bytes([l0, l1]);
     let mut network = Network {

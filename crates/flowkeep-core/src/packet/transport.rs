@@ -69,6 +69,17 @@ pub struct FragmentKey {
     pub family: Family,
 }
 
+impl FragmentKey {
+    /// The flags of a tuple of this family.
+    #[must_use]
+    pub const fn family_flags(&self) -> Flags {
+        match self.family {
+            Family::V4 => Flags::OUT,
+            Family::V6 => Flags::IPV6,
+        }
+    }
+}
+
 /// What later fragments need of the first one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FragmentPorts {
@@ -106,7 +117,7 @@ impl Fragments for NoFragments {
 ///
 /// # Errors
 /// What the header lacks, or why a fragment or a protocol is not tracked.
-#[inline]
+#[inline(always)]
 pub fn transport<R: Rules, B: Bytes + ?Sized>(
     bytes: &B,
     network: &Network,
@@ -144,7 +155,7 @@ const fn fragments_tracked<F: Fragments>(_: &F) -> bool {
 }
 
 /// The header of a whole packet, or of a first fragment.
-#[inline]
+#[inline(always)]
 fn header<R: Rules, B: Bytes + ?Sized>(
     bytes: &B,
     network: &Network,
@@ -170,14 +181,14 @@ fn header<R: Rules, B: Bytes + ?Sized>(
 }
 
 /// The flags byte. All of bytes 12 and 13 have to be there, as the specification has it.
-#[inline]
+#[inline(always)]
 fn tcp_flags<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<u8, Error> {
     let [_, flags] = bytes.read(at + 12).ok_or(Error::TransportTruncated)?;
     Ok(flags)
 }
 
 /// The ports, crossed.
-#[inline]
+#[inline(always)]
 fn ports<B: Bytes + ?Sized>(bytes: &B, at: usize, tuple: &mut Tuple) -> Result<(), Error> {
     let [s0, s1, d0, d1] = bytes.read(at).ok_or(Error::TransportTruncated)?;
     tuple.destination_port = u16::from_be_bytes([s0, s1]);
@@ -206,7 +217,7 @@ const ICMPV6: IcmpTypes = IcmpTypes {
 };
 
 /// ICMP: an echo's identifier takes a port's place, an error is marked as related.
-#[inline]
+#[inline(never)]
 fn icmp<R: Rules, B: Bytes + ?Sized>(
     bytes: &B,
     at: usize,

@@ -168,7 +168,7 @@ pub(crate) fn parse_state(fields: &Fields, version: Version) -> Result<State, St
             ("nat_addr", Version::Y2026) => {
                 let address: Ipv6Addr =
                     serde_json::from_value(value.clone()).map_err(|_| wrong())?;
-                state.nat_address = Address(address.octets());
+                state.nat_address = Address::from_octets(address.octets());
             }
             ("nat_port", Version::Y2026) => state.nat_port = u16()?,
             ("syn", Version::Y2026) => state.syn = bit()?,

@@ -58,6 +58,12 @@ impl FragmentTracker {
         self.tidy();
     }
 
+    /// Whether there are fragments whose first one has just come.
+    #[inline]
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// The fragments whose first one has come, with its ports.
     pub(super) fn take_ready(&mut self) -> Option<(FragmentPorts, Waiting)> {
         self.ready.pop()

@@ -28,6 +28,7 @@ mod fragments;
 mod growing;
 #[cfg(test)]
 mod tests;
+mod tracking;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,307 @@
+//! Looking up the packets of a capture, creating connections, noticing what happens to them.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+
+use flowkeep_core::Error;
+use flowkeep_core::entry::Entry;
+use flowkeep_core::error::Refusal;
+use flowkeep_core::packet::{Packet, protocol, tcp};
+use flowkeep_core::rules::Rules;
+use flowkeep_core::settings::Settings;
+use flowkeep_core::table::{Seed, Slot};
+use flowkeep_core::tracker::{Creation, Direction, Instant, Request, Status, Tracker};
+use flowkeep_core::tuple::{Flags, Tuple};
+
+use super::Options;
+use super::describe::{SECOND, describe};
+use super::ended::Ended;
+use super::engine::{Parsed, Seen};
+use super::expiry::Alarms;
+use super::growing::GrowingTable;
+use crate::connection::{Connection, Event, EventKind, IcmpError, Timestamp};
+use crate::memory::MemoryError;
+use crate::prefix::Prefix;
+
+/// A connection's name in the list of ICMP errors: its tuple, and when it began.
+type Birth = (Tuple, u64);
+
+/// The connections of a replay under the rules `R`.
+pub(super) struct Connections<R> {
+    pub(super) settings: Settings,
+    pub(super) table: GrowingTable,
+    local: Vec<Prefix>,
+    icmp_errors: HashMap<Birth, Vec<IcmpError>>,
+    alarms: Option<Alarms>,
+    /// The latest second seen: the clock never goes back.
+    clock: u32,
+    rules: PhantomData<R>,
+}
+
+impl<R: Rules> Connections<R> {
+    pub(super) fn new(options: Options) -> Result<Self, MemoryError> {
+        let seed = Seed::from_words([(); Seed::WORDS].map(|()| random()));
+        Ok(Self {
+            settings: Settings::default(),
+            table: GrowingTable::new(options.connections, SECOND, seed)?,
+            local: options.local,
+            icmp_errors: HashMap::new(),
+            alarms: options.events.then(Alarms::default),
+            clock: 0,
+            rules: PhantomData,
+        })
+    }
+
+    /// The point of view on a packet.
+    #[inline]
+    fn direction(&self, packet: &Packet) -> Direction {
+        if self.local.is_empty() {
+            return Direction::Forwarded;
+        }
+        let family = packet.tuple.family();
+        let is_local = |ip: IpAddr| self.local.iter().any(|prefix| prefix.contains(ip));
+        let from = is_local(packet.tuple.source.to_ip(family));
+        let to = is_local(packet.tuple.destination.to_ip(family));
+        match (from, to) {
+            (true, false) => Direction::Egress,
+            (false, true) => Direction::Ingress,
+            _ => Direction::Forwarded,
+        }
+    }
+
+    /// Looks a packet up, and creates its connection if it is new.
+    #[inline]
+    pub(super) fn track(
+        &mut self,
+        parsed: &Parsed,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<(), Error> {
+        let Parsed { packet, hash, seen } = parsed;
+        let seconds = u32::try_from(seen.time / SECOND).unwrap_or(u32::MAX);
+        if seconds > self.clock {
+            self.clock = seconds;
+            if self.alarms.is_some() {
+                self.expire(on_event);
+            }
+        }
+        let now = Instant {
+            seconds: self.clock,
+            ticks: seen.time,
+        };
+        let request = Request::new(self.direction(packet), seen.length, now);
+        let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
+        let found = tracker.lookup_at(*hash, packet, &request, None)?;
+        let (status, tuple, reopened) = (found.status, found.tuple, found.reopened);
+        let reported = found.monitor.is_some_and(|bytes| bytes != 0);
+        match found.slot {
+            Some(slot) if status == Status::Related => {
+                if let Some(quote) = &packet.quote
+                    && let Some(entry) = slot.entry()
+                {
+                    self.note_icmp_error(packet, quote, &tuple, &entry, seen.time);
+                    self.tell(
+                        EventKind::Related,
+                        packet,
+                        seen.time,
+                        &tuple,
+                        &entry,
+                        on_event,
+                    );
+                }
+            }
+            Some(slot) => {
+                if self.alarms.is_some()
+                    && let Some(entry) = slot.entry()
+                {
+                    let kind = kind_of(status, reopened, reported, packet, &tuple, &entry);
+                    if let Some(kind) = kind {
+                        self.tell(kind, packet, seen.time, &tuple, &entry, on_event);
+                    }
+                }
+            }
+            // Under rules that relate by an entry of its own: an error about nothing known.
+            None if tuple.flags.contains(Flags::RELATED) => return Err(Error::QuoteUnknown),
+            None => self.create(packet, tuple, reopened, &request, on_event)?,
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn create(
+        &mut self,
+        packet: &Packet,
+        tuple: Tuple,
+        reopened: bool,
+        request: &Request,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<(), Error> {
+        let (mut tuple, mut direction) = (tuple, request.direction);
+        // A SYN with ACK answers a SYN that was not captured: its receiver is the originator.
+        let answers = packet.tuple.protocol == protocol::TCP
+            && packet.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN | tcp::ACK;
+        if answers && direction == Direction::Forwarded {
+            tuple = tuple.swapped();
+            direction = Direction::Ingress;
+        }
+        let creation = Creation {
+            direction,
+            state: None,
+            related: true,
+            length: request.length,
+            now: request.now,
+        };
+        loop {
+            let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
+            match tracker.create(&mut tuple, &creation) {
+                Ok(slot) => {
+                    let entry = slot.entry();
+                    if let (Some(alarms), Some(entry)) = (&mut self.alarms, entry) {
+                        alarms.set(&tuple, &entry);
+                        let kind = if reopened {
+                            EventKind::Reopened
+                        } else {
+                            EventKind::New
+                        };
+                        self.tell(kind, packet, request.now.ticks, &tuple, &entry, on_event);
+                    }
+                    return Ok(());
+                }
+                Err(Error::NotCreated(Refusal::Full)) => {
+                    if self.table.grow(&tuple, request.now).is_err() {
+                        return Err(Error::NotCreated(Refusal::Full));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Notes an ICMP error with the connection that it is about.
+    #[inline(never)]
+    fn note_icmp_error(
+        &mut self,
+        packet: &Packet,
+        quote: &Tuple,
+        tuple: &Tuple,
+        entry: &Entry,
+        time: u64,
+    ) {
+        let [icmp_type, code] = packet.icmp;
+        let error = IcmpError {
+            time: Timestamp(time),
+            sender: packet.tuple.source.to_ip(quote.family()),
+            icmp_type,
+            code,
+        };
+        self.icmp_errors
+            .entry((*tuple, entry.created))
+            .or_default()
+            .push(error);
+    }
+
+    /// Notices the connections that have expired by now.
+    #[inline(never)]
+    fn expire(&mut self, on_event: &mut dyn FnMut(Event)) {
+        while let Some((tuple, entry)) = self
+            .alarms
+            .as_mut()
+            .and_then(|alarms| alarms.next(&self.table, self.clock))
+        {
+            let retired = is_retired(&entry);
+            if !retired && !tuple.flags.contains(Flags::RELATED) {
+                let time = (u64::from(entry.progress.lifetime) + 1) * SECOND;
+                let ended = Ended::new(&tuple, &entry, true);
+                let connection = self.describe(&ended);
+                on_event(Event {
+                    time: Timestamp(time),
+                    kind: EventKind::Expired,
+                    tcp_flags: 0,
+                    connection,
+                });
+            }
+            self.table.end(&tuple, !retired);
+        }
+    }
+
+    fn tell(
+        &self,
+        kind: EventKind,
+        packet: &Packet,
+        time: u64,
+        tuple: &Tuple,
+        entry: &Entry,
+        on_event: &mut dyn FnMut(Event),
+    ) {
+        if self.alarms.is_none() {
+            return;
+        }
+        let connection = self.describe(&Ended::new(tuple, entry, false));
+        on_event(Event {
+            time: Timestamp(time),
+            kind,
+            tcp_flags: packet.tcp_flags,
+            connection,
+        });
+    }
+
+    fn describe(&self, ended: &Ended) -> Connection {
+        let errors = self.icmp_errors.get(&(ended.tuple, ended.created));
+        describe(ended, &self.settings, errors.cloned().unwrap_or_default())
+    }
+
+    /// Every connection: those that have ended in the order in which they did, then the rest.
+    pub(super) fn for_each(&self, mut each: impl FnMut(&Connection)) {
+        let ended = self.table.take_ended();
+        let alive = self.table.iter().map(|(tuple, entry)| {
+            let expired = entry.progress.expired(self.clock) && !is_retired(&entry);
+            Ended::new(&tuple, &entry, expired)
+        });
+        // Entries that only relate errors are no connections.
+        ended
+            .iter()
+            .copied()
+            .chain(alive)
+            .filter(|ended| !ended.tuple.flags.contains(Flags::RELATED))
+            .for_each(|ended| each(&self.describe(&ended)));
+    }
+}
+
+/// What happened to a known connection, if it is worth an event.
+fn kind_of(
+    status: Status,
+    reopened: bool,
+    reported: bool,
+    packet: &Packet,
+    tuple: &Tuple,
+    entry: &Entry,
+) -> Option<EventKind> {
+    let responder = if tuple.flags.contains(Flags::IN) {
+        entry.tx
+    } else {
+        entry.rx
+    };
+    if reopened {
+        Some(EventKind::Reopened)
+    } else if packet.tcp_flags & (tcp::FIN | tcp::RST) != 0 {
+        Some(EventKind::Closing)
+    } else if status == Status::Reply && responder.packets == 1 {
+        Some(EventKind::Reply)
+    } else if reported {
+        Some(EventKind::Report)
+    } else {
+        None
+    }
+}
+
+/// Whether a connection was ended by another that began under its tuple, not by its timeout: then
+/// its lifetime was cut to before its last packet.
+fn is_retired(entry: &Entry) -> bool {
+    u64::from(entry.progress.lifetime) < entry.last_seen / SECOND
+}
+
+/// A random word, from the standard library's own seeding.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
