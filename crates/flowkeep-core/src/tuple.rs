@@ -199,55 +199,212 @@ impl fmt::Debug for Flags {
 ///
 /// Addresses are taken from a packet as they stand, ports crossed: a packet's source port is the
 /// tuple's destination port. Ports are in host byte order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Five words, for the reason that [`Address`] is two: this is the form in which tuples are
+/// compared and stored.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tuple {
-    /// Destination address.
-    pub destination: Address,
-    /// Source address.
-    pub source: Address,
-    /// Destination port; an ICMP echo request's identifier.
-    pub destination_port: u16,
-    /// Source port; an ICMP echo reply's identifier.
-    pub source_port: u16,
-    /// IP protocol number (IPv6: of the transport header).
-    pub protocol: u8,
-    /// Direction and kind.
-    pub flags: Flags,
-    /// Keeps apart networks whose addresses overlap, as netfilter's zones do; 0 where unused.
-    pub zone: u16,
+    destination: Address,
+    source: Address,
+    /// Destination port in bits 0 to 15, source port in 16 to 31, protocol in 32 to 39, flags in
+    /// 40 to 47, zone in 48 to 63.
+    rest: u64,
 }
 
+const SOURCE_PORT: u32 = 16;
+const PROTOCOL: u32 = 32;
+const FLAGS: u32 = 40;
+const ZONE: u32 = 48;
+
 impl Tuple {
+    /// The tuple of these parts, in zone 0.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(
+        destination: Address,
+        source: Address,
+        destination_port: u16,
+        source_port: u16,
+        protocol: u8,
+        flags: Flags,
+    ) -> Self {
+        let rest = destination_port as u64
+            | (source_port as u64) << SOURCE_PORT
+            | (protocol as u64) << PROTOCOL
+            | (flags.0 as u64) << FLAGS;
+        Self {
+            destination,
+            source,
+            rest,
+        }
+    }
+
+    /// Destination address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn destination(&self) -> Address {
+        self.destination
+    }
+
+    /// Source address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn source(&self) -> Address {
+        self.source
+    }
+
+    /// Destination port; an ICMP echo request's identifier.
+    #[must_use]
+    #[inline(always)]
+    pub const fn destination_port(&self) -> u16 {
+        self.rest as u16
+    }
+
+    /// Source port; an ICMP echo reply's identifier.
+    #[must_use]
+    #[inline(always)]
+    pub const fn source_port(&self) -> u16 {
+        (self.rest >> SOURCE_PORT) as u16
+    }
+
+    /// IP protocol number (IPv6: of the transport header).
+    #[must_use]
+    #[inline(always)]
+    pub const fn protocol(&self) -> u8 {
+        (self.rest >> PROTOCOL) as u8
+    }
+
+    /// Direction and kind.
+    #[must_use]
+    #[inline(always)]
+    pub const fn flags(&self) -> Flags {
+        Flags((self.rest >> FLAGS) as u8)
+    }
+
+    /// Keeps apart networks whose addresses overlap, as netfilter's zones do; 0 where unused.
+    #[must_use]
+    #[inline(always)]
+    pub const fn zone(&self) -> u16 {
+        (self.rest >> ZONE) as u16
+    }
+
     /// The family of the addresses.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn family(&self) -> Family {
-        if self.flags.contains(Flags::IPV6) {
+        if self.flags().contains(Flags::IPV6) {
             Family::V6
         } else {
             Family::V4
         }
     }
 
+    /// With other addresses.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_addresses(self, destination: Address, source: Address) -> Self {
+        Self {
+            destination,
+            source,
+            ..self
+        }
+    }
+
+    /// With other ports.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_ports(self, destination_port: u16, source_port: u16) -> Self {
+        let ports = destination_port as u64 | (source_port as u64) << SOURCE_PORT;
+        Self {
+            rest: self.rest & !0xffff_ffff | ports,
+            ..self
+        }
+    }
+
+    /// With another protocol.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_protocol(self, protocol: u8) -> Self {
+        Self {
+            rest: self.rest & !(0xff << PROTOCOL) | (protocol as u64) << PROTOCOL,
+            ..self
+        }
+    }
+
+    /// With other flags.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_flags(self, flags: Flags) -> Self {
+        Self {
+            rest: self.rest & !(0xff << FLAGS) | (flags.0 as u64) << FLAGS,
+            ..self
+        }
+    }
+
+    /// In another zone.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_zone(self, zone: u16) -> Self {
+        Self {
+            rest: self.rest & !(0xffff << ZONE) | (zone as u64) << ZONE,
+            ..self
+        }
+    }
+
     /// Addresses and ports exchanged, flags untouched.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn swapped(self) -> Self {
+        let ports = (self.rest as u32).rotate_left(SOURCE_PORT);
         Self {
             destination: self.source,
             source: self.destination,
-            destination_port: self.source_port,
-            source_port: self.destination_port,
-            ..self
+            rest: self.rest & !0xffff_ffff | ports as u64,
         }
     }
 
     /// The tuple of the other direction: addresses and ports exchanged, the `in` bit flipped.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn reversed(self) -> Self {
-        let mut reversed = self.swapped();
-        reversed.flags = Flags(self.flags.0 ^ Flags::IN.0);
-        reversed
+        let swapped = self.swapped();
+        Self {
+            rest: swapped.rest ^ (Flags::IN.0 as u64) << FLAGS,
+            ..swapped
+        }
+    }
+
+    /// The form in which a table stores and compares it.
+    #[must_use]
+    #[inline(always)]
+    pub(crate) const fn words(&self) -> [u64; 5] {
+        let ([d0, d1], [s0, s1]) = (self.destination.words(), self.source.words());
+        [d0, d1, s0, s1, self.rest]
+    }
+
+    /// The inverse of [`Self::words`].
+    #[must_use]
+    #[inline(always)]
+    pub(crate) const fn from_words([d0, d1, s0, s1, rest]: [u64; 5]) -> Self {
+        Self {
+            destination: Address::from_words([d0, d1]),
+            source: Address::from_words([s0, s1]),
+            rest,
+        }
+    }
+}
+
+impl fmt::Debug for Tuple {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let family = self.family();
+        f.debug_struct("Tuple")
+            .field("destination", &self.destination.to_ip(family))
+            .field("source", &self.source.to_ip(family))
+            .field("destination_port", &self.destination_port())
+            .field("source_port", &self.source_port())
+            .field("protocol", &self.protocol())
+            .field("flags", &self.flags())
+            .field("zone", &self.zone())
+            .finish()
     }
 }

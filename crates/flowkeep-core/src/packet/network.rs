@@ -3,7 +3,7 @@
 use super::Bytes;
 use crate::Error;
 use crate::rules::Rules;
-use crate::tuple::{Address, Family};
+use crate::tuple::{Address, Family, Flags, Tuple};
 
 /// What the IP header tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,19 @@ pub struct Network {
     pub length: u32,
     /// What the packet is a fragment of, if it is one.
     pub fragment: Option<Fragment>,
+}
+
+impl Network {
+    /// The tuple of the packet, as far as the IP header tells it: without ports.
+    #[must_use]
+    #[inline(always)]
+    pub const fn tuple(&self) -> Tuple {
+        let flags = match self.family {
+            Family::V4 => Flags::OUT,
+            Family::V6 => Flags::IPV6,
+        };
+        Tuple::new(self.destination, self.source, 0, 0, self.protocol, flags)
+    }
 }
 
 /// What a fragment's header tells (RFC 791, 3.1; RFC 8200, 4.5).

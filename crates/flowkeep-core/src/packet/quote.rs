@@ -4,7 +4,7 @@ use super::transport::protocol;
 use super::{Bytes, network};
 use crate::Error;
 use crate::rules::Rules;
-use crate::tuple::{Family, Flags, Tuple};
+use crate::tuple::{Family, Tuple};
 
 /// The tuple of the packet quoted at offset `at`, as that packet itself had it.
 ///
@@ -29,37 +29,25 @@ pub(super) fn quoted<R: Rules, B: Bytes + ?Sized>(
     if inner.fragment.is_some_and(|fragment| !fragment.first) {
         return Err(Error::QuoteTruncated);
     }
-    let mut tuple = Tuple {
-        destination: inner.destination,
-        source: inner.source,
-        destination_port: 0,
-        source_port: 0,
-        protocol: inner.protocol,
-        flags: if family == Family::V6 {
-            Flags::IPV6
-        } else {
-            Flags::OUT
-        },
-        zone: 0,
-    };
+    let tuple = inner.tuple();
     let first: Option<[u8; 4]> = bytes.read(inner.transport);
     match (inner.protocol, family) {
         (protocol::TCP | protocol::UDP | protocol::SCTP, _) => {
             let [s0, s1, d0, d1] = first.ok_or(Error::QuoteTruncated)?;
-            tuple.destination_port = u16::from_be_bytes([s0, s1]);
-            tuple.source_port = u16::from_be_bytes([d0, d1]);
+            let (source, destination) =
+                (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+            Ok(tuple.with_ports(source, destination))
         }
         (protocol::ICMP, Family::V4) | (protocol::ICMPV6, Family::V6) => {
             let [icmp_type, ..] = first.ok_or(Error::QuoteTruncated)?;
             let identifier = || bytes.u16(inner.transport + 4).ok_or(Error::QuoteTruncated);
             match (icmp_type, family) {
-                (8, Family::V4) | (128, Family::V6) => tuple.destination_port = identifier()?,
-                (0, Family::V4) | (129, Family::V6) => tuple.source_port = identifier()?,
-                _ => return Err(Error::QuoteUnknown),
+                (8, Family::V4) | (128, Family::V6) => Ok(tuple.with_ports(identifier()?, 0)),
+                (0, Family::V4) | (129, Family::V6) => Ok(tuple.with_ports(0, identifier()?)),
+                _ => Err(Error::QuoteUnknown),
             }
         }
         // Protocols without ports are tracked by their addresses.
-        _ => {}
+        _ => Ok(tuple),
     }
-    Ok(tuple)
 }

@@ -124,17 +124,8 @@ pub fn transport<R: Rules, B: Bytes + ?Sized>(
     settings: &Settings,
     fragments: &mut impl Fragments,
 ) -> Result<Packet, Error> {
-    let ipv6 = network.family == Family::V6;
     let mut packet = Packet {
-        tuple: Tuple {
-            destination: network.destination,
-            source: network.source,
-            destination_port: 0,
-            source_port: 0,
-            protocol: network.protocol,
-            flags: if ipv6 { Flags::IPV6 } else { Flags::OUT },
-            zone: 0,
-        },
+        tuple: network.tuple(),
         tcp_flags: 0,
         quote: None,
         icmp: [0; 2],
@@ -191,8 +182,7 @@ fn tcp_flags<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<u8, Error> {
 #[inline(always)]
 fn ports<B: Bytes + ?Sized>(bytes: &B, at: usize, tuple: &mut Tuple) -> Result<(), Error> {
     let [s0, s1, d0, d1] = bytes.read(at).ok_or(Error::TransportTruncated)?;
-    tuple.destination_port = u16::from_be_bytes([s0, s1]);
-    tuple.source_port = u16::from_be_bytes([d0, d1]);
+    *tuple = tuple.with_ports(u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
     Ok(())
 }
 
@@ -226,18 +216,19 @@ fn icmp<R: Rules, B: Bytes + ?Sized>(
 ) -> Result<(), Error> {
     let icmp_type = bytes.byte(at).ok_or(Error::TransportTruncated)?;
     let code = bytes.byte(at + 1);
-    if R::ICMP_NEEDS_CODE && !packet.tuple.flags.contains(Flags::IPV6) && code.is_none() {
+    if R::ICMP_NEEDS_CODE && !packet.tuple.flags().contains(Flags::IPV6) && code.is_none() {
         return Err(Error::TransportTruncated);
     }
     let identifier = || bytes.u16(at + 4).ok_or(Error::TransportTruncated);
     if icmp_type == types.echo_request {
-        packet.tuple.destination_port = identifier()?;
+        packet.tuple = packet.tuple.with_ports(identifier()?, 0);
     } else if icmp_type == types.echo_reply {
-        packet.tuple.source_port = identifier()?;
+        packet.tuple = packet.tuple.with_ports(0, identifier()?);
     } else {
         packet.icmp = [icmp_type, code.unwrap_or(0)];
         if types.errors.contains(&icmp_type) {
-            packet.tuple.flags = packet.tuple.flags.union(Flags::RELATED);
+            let flags = packet.tuple.flags().union(Flags::RELATED);
+            packet.tuple = packet.tuple.with_flags(flags);
             if R::RELATE_BY_QUOTE {
                 packet.quote = Some(quoted::<R, B>(bytes, at + 8, packet.tuple.family())?);
             }
@@ -350,15 +341,15 @@ fn fragmented_1_8<R: Rules, B: Bytes + ?Sized>(
 /// What is remembered of a first fragment.
 const fn recorded(packet: &Packet) -> FragmentPorts {
     FragmentPorts {
-        source: packet.tuple.destination_port,
-        destination: packet.tuple.source_port,
-        protocol: packet.tuple.protocol,
+        source: packet.tuple.destination_port(),
+        destination: packet.tuple.source_port(),
+        protocol: packet.tuple.protocol(),
     }
 }
 
 /// Gives a later fragment what its first one had.
 const fn apply(tuple: &mut Tuple, ports: FragmentPorts) {
-    tuple.destination_port = ports.source;
-    tuple.source_port = ports.destination;
-    tuple.protocol = ports.protocol;
+    *tuple = tuple
+        .with_ports(ports.source, ports.destination)
+        .with_protocol(ports.protocol);
 }

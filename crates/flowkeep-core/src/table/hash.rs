@@ -50,10 +50,11 @@ impl Seed {
     #[must_use]
     pub fn hash(&self, tuple: &Tuple) -> u64 {
         let ends = self
-            .end(tuple.destination, tuple.destination_port)
-            .wrapping_add(self.end(tuple.source, tuple.source_port));
-        let family = tuple.flags.0 & Flags::IPV6.0;
-        let rest = u64::from(tuple.protocol) | u64::from(family) << 8 | u64::from(tuple.zone) << 16;
+            .end(tuple.destination(), tuple.destination_port())
+            .wrapping_add(self.end(tuple.source(), tuple.source_port()));
+        let family = tuple.flags().0 & Flags::IPV6.0;
+        let rest =
+            u64::from(tuple.protocol()) | u64::from(family) << 8 | u64::from(tuple.zone()) << 16;
         mix(ends
             .wrapping_add((rest ^ self.0[3]).wrapping_mul(SQRT_3))
             .wrapping_mul(GOLDEN))
@@ -113,37 +114,6 @@ impl Place {
             first,
             second,
             tag: if tag == 0 { 1 } else { tag },
-        }
-    }
-}
-
-/// A tuple as it is stored and compared: five words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key(pub(super) [u64; 5]);
-
-impl Key {
-    #[inline]
-    pub(super) const fn new(tuple: &Tuple) -> Self {
-        let [d0, d1] = tuple.destination.words();
-        let [s0, s1] = tuple.source.words();
-        let rest = tuple.destination_port as u64
-            | (tuple.source_port as u64) << 16
-            | (tuple.protocol as u64) << 32
-            | (tuple.flags.0 as u64) << 40
-            | (tuple.zone as u64) << 48;
-        Self([d0, d1, s0, s1, rest])
-    }
-
-    pub(super) const fn tuple(&self) -> Tuple {
-        let [d0, d1, s0, s1, rest] = self.0;
-        Tuple {
-            destination: Address::from_words([d0, d1]),
-            source: Address::from_words([s0, s1]),
-            destination_port: rest as u16,
-            source_port: (rest >> 16) as u16,
-            protocol: (rest >> 32) as u8,
-            flags: Flags((rest >> 40) as u8),
-            zone: (rest >> 48) as u16,
         }
     }
 }

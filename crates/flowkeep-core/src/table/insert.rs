@@ -1,6 +1,6 @@
 //! Insertion, removal, and who makes room.
 
-use super::hash::{Key, Place};
+use super::hash::Place;
 use super::layout::{Head, LANES, Statistic};
 use super::memory::Memory;
 use super::record::{Handle, Life};
@@ -116,9 +116,8 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         now: u32,
         collected: &mut u32,
     ) -> Result<Handle<'_, M::Word>, Refusal> {
-        let key = Key::new(tuple);
-        if let Some(Found::First(handle) | Found::Second(handle)) = self.search(place, &key, &key)
-            && let Some(renewed) = self.renew(&handle, &key, tuple, entry)
+        if let Some(Found::First(handle) | Found::Second(handle)) = self.search(place, tuple, tuple)
+            && let Some(renewed) = self.renew(&handle, tuple, entry)
         {
             return renewed;
         }
@@ -140,7 +139,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                 home.displaced.add(1);
             }
             M::Word::fence_release();
-            record.write(&key, entry);
+            record.write(tuple, entry);
             set.set_tag(claimed.lane, place.tag);
             return Ok(self.publish(record, index, busy, entry));
         }
@@ -153,7 +152,6 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     fn renew<'t>(
         &'t self,
         handle: &Handle<'t, M::Word>,
-        key: &Key,
         tuple: &Tuple,
         entry: &Entry,
     ) -> Option<Result<Handle<'t, M::Word>, Refusal>> {
@@ -169,7 +167,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             }
             self.memory.count(Statistic::Renewed);
             M::Word::fence_release();
-            handle.record().write(key, entry);
+            handle.record().write(tuple, entry);
             return Some(Ok(self.publish(
                 handle.record(),
                 handle.index(),
@@ -296,7 +294,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             Evict::Closed => (Statistic::ReplacedClosed, Replaced::Closed),
             Evict::Unanswered => (Statistic::ReplacedUnanswered, Replaced::Unanswered),
         };
-        let tuple = record.read_key().tuple();
+        let tuple = record.read_tuple();
         if O::LISTENS {
             self.watch.replaced(why, &tuple, &record.read(before));
         }
@@ -334,7 +332,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                 && self.exchange(&record.life, life, life.claimed())
             {
                 if O::LISTENS {
-                    let tuple = record.read_key().tuple();
+                    let tuple = record.read_tuple();
                     self.watch
                         .replaced(Replaced::Expired, &tuple, &record.read(life));
                 }
@@ -364,7 +362,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
     /// Frees a slot whose entry, with this life, was claimed.
     fn vacate(&self, set: u32, lane: u32, record: &super::Record<M::Word>, life: Life) {
-        self.no_longer_displaced(&record.read_key().tuple(), set);
+        self.no_longer_displaced(&record.read_tuple(), set);
         if let Some(head) = self.memory.head(set) {
             head.set_tag(lane, 0);
         }

@@ -45,8 +45,8 @@ pub struct Record<W> {
     /// free, being written, expired, closed or answered is told by this word alone, and every
     /// change of owner goes through it by compare-and-swap.
     pub(super) life: W,
-    /// The tuple: destination address, source address, then [`super::hash::Key`]'s last word.
-    pub(super) key: [W; 5],
+    /// The tuple that the entry is stored under: see [`Tuple`](crate::tuple::Tuple).
+    pub(super) tuple: [W; 5],
     /// Seconds of the last reports: egress in bits 0 to 31, ingress in 32 to 63.
     pub(super) reports: W,
     /// TCP flags seen: egress in bits 0 to 7, ingress in 8 to 15; reverse-NAT index in 16 to 31;

@@ -1,6 +1,5 @@
 //! One entry in its slot: reading it whole, touching it, writing it.
 
-use super::hash::Key;
 use super::layout::Record;
 use super::word::Word;
 use crate::entry::{Counters, Entry, Marks, Progress};
@@ -112,9 +111,9 @@ impl<'t, W: Word> Handle<'t, W> {
     /// The tuple that the entry is stored under, if it is still there.
     #[must_use]
     pub fn tuple(&self) -> Option<Tuple> {
-        let key = self.record.read_key();
+        let tuple = self.record.read_tuple();
         W::fence_acquire();
-        self.life().map(|_| key.tuple())
+        self.life().map(|_| tuple)
     }
 
     #[inline]
@@ -139,15 +138,15 @@ impl<'t, W: Word> Handle<'t, W> {
 
 impl<W: Word> Record<W> {
     #[inline]
-    pub(super) fn read_key(&self) -> Key {
-        let [a, b, c, d, e] = &self.key;
-        Key([a.load(), b.load(), c.load(), d.load(), e.load()])
+    pub(super) fn read_tuple(&self) -> Tuple {
+        let [a, b, c, d, e] = &self.tuple;
+        Tuple::from_words([a.load(), b.load(), c.load(), d.load(), e.load()])
     }
 
     /// Writes everything but the life word. The caller has claimed the slot.
     #[inline]
-    pub(super) fn write(&self, key: &Key, entry: &Entry) {
-        for (word, &value) in self.key.iter().zip(&key.0) {
+    pub(super) fn write(&self, tuple: &Tuple, entry: &Entry) {
+        for (word, value) in self.tuple.iter().zip(tuple.words()) {
             word.store(value);
         }
         self.reports.store(reports(&entry.progress));
@@ -206,12 +205,11 @@ impl<W: Word> Record<W> {
         if !before.live() {
             return None;
         }
-        let key = self.read_key();
+        let tuple = self.read_tuple();
         let entry = self.read(before);
         W::fence_acquire();
         let after = Life(self.life.load());
-        (after.live() && after.generation() == before.generation())
-            .then(|| (before, key.tuple(), entry))
+        (after.live() && after.generation() == before.generation()).then(|| (before, tuple, entry))
     }
 }
 

@@ -28,7 +28,7 @@
 //! - a look-up that runs while its tuple is being inserted may miss it. The insertion that then
 //!   follows finds it under the lock, and renews it.
 
-use super::hash::{Key, Place};
+use super::hash::Place;
 use super::insert::{Evict, Watch};
 use super::layout::{Head, LANES};
 use super::memory::Memory;
@@ -119,8 +119,8 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         set: u32,
         head: &Head<M::Word>,
         tag: u8,
-        first: &Key,
-        second: &Key,
+        first: &Tuple,
+        second: &Tuple,
         fallback: &mut Option<Handle<'t, M::Word>>,
     ) -> Option<Handle<'t, M::Word>> {
         let mut matching = head.matching(tag);
@@ -135,10 +135,10 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                 break;
             };
             let life = Life(record.life.load_acquire());
-            let rest = record.key[4].load();
-            let key = if rest == first.0[4] && same_addresses(record, first) {
+            let rest = record.tuple[4].load();
+            let key = if rest == first.words()[4] && same_addresses(record, first) {
                 first
-            } else if rest == second.0[4] && same_addresses(record, second) {
+            } else if rest == second.words()[4] && same_addresses(record, second) {
                 second
             } else {
                 continue;
@@ -167,8 +167,8 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     pub(super) fn search(
         &self,
         place: Place,
-        first: &Key,
-        second: &Key,
+        first: &Tuple,
+        second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
         let mut fallback = None;
         let head = self.memory.head(place.first)?;
@@ -188,9 +188,9 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 }
 
 #[inline(always)]
-fn same_addresses<W: Word>(record: &super::Record<W>, key: &Key) -> bool {
-    let [d0, d1, s0, s1, _] = &record.key;
-    let [kd0, kd1, ks0, ks1, _] = key.0;
+fn same_addresses<W: Word>(record: &super::Record<W>, key: &Tuple) -> bool {
+    let [d0, d1, s0, s1, _] = &record.tuple;
+    let [kd0, kd1, ks0, ks1, _] = key.words();
     // One branch: the four words are on the line that the first of them brought.
     (d0.load() ^ kd0) | (d1.load() ^ kd1) | (s0.load() ^ ks0) | (s1.load() ^ ks1) == 0
 }
@@ -252,8 +252,7 @@ impl<M: Memory, O: Watch> Table for SetTable<M, O> {
 
     #[inline]
     fn find(&self, place: Place, tuple: &Tuple) -> Option<Handle<'_, M::Word>> {
-        let key = Key::new(tuple);
-        match self.search(place, &key, &key)? {
+        match self.search(place, tuple, tuple)? {
             Found::First(handle) | Found::Second(handle) => Some(handle),
         }
     }
@@ -265,7 +264,7 @@ impl<M: Memory, O: Watch> Table for SetTable<M, O> {
         first: &Tuple,
         second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
-        self.search(place, &Key::new(first), &Key::new(second))
+        self.search(place, &first, second)
     }
 
     #[inline]

@@ -50,7 +50,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         if let Some(state) = creation.state {
             state.give::<R>(&mut entry, direction);
         }
-        let tcp_flags = (tuple.protocol == protocol::TCP).then_some(tcp::SYN);
+        let tcp_flags = (tuple.protocol() == protocol::TCP).then_some(tcp::SYN);
         entry.progress.marks.set(Marks::TCP, tcp_flags.is_some());
         refresh(
             &mut entry.progress,
@@ -105,16 +105,15 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
 
 /// The key of the entry that relates ICMP errors: the same addresses, no ports.
 const fn related_tuple(tuple: &Tuple) -> Tuple {
-    Tuple {
-        destination_port: 0,
-        source_port: 0,
-        protocol: match tuple.family() {
-            Family::V4 => protocol::ICMP,
-            Family::V6 => protocol::ICMPV6,
-        },
-        flags: tuple.flags.union(Flags::RELATED),
-        ..*tuple
-    }
+    let protocol = match tuple.family() {
+        Family::V4 => protocol::ICMP,
+        Family::V6 => protocol::ICMPV6,
+    };
+    let flags = tuple.flags().union(Flags::RELATED);
+    tuple
+        .with_ports(0, 0)
+        .with_protocol(protocol)
+        .with_flags(flags)
 }
 
 /// The key of a loopback connection's second entry, for its reply (IPv4 only).
@@ -130,10 +129,9 @@ fn loopback_tuple(tuple: &Tuple, direction: Direction, state: Option<&State>) ->
     } else {
         (service, endpoint)
     };
-    Some(Tuple {
-        source,
-        destination,
-        flags: Flags::IN,
-        ..*tuple
-    })
+    Some(
+        tuple
+            .with_addresses(destination, source)
+            .with_flags(Flags::IN),
+    )
 }

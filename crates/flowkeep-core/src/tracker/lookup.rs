@@ -176,14 +176,12 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         if let Some(quote) = &packet.quote {
             return self.relate(place, quote, request);
         }
-        let mut first = packet.tuple;
-        first.flags = if request.forget_related {
-            first.flags.replaced_by(request.direction.reverse_flags())
+        let (flags, reverse) = (packet.tuple.flags(), request.direction.reverse_flags());
+        let first = packet.tuple.with_flags(if request.forget_related {
+            flags.replaced_by(reverse)
         } else {
-            first
-                .flags
-                .with_direction(request.direction.reverse_flags())
-        };
+            flags.with_direction(reverse)
+        });
         let second = match (request.direction, request.scope) {
             // Both directions of a forwarded connection are of the one entry that it has.
             (Direction::Forwarded, _) => first.swapped(),
@@ -197,7 +195,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             Scope::Reverse => self.table.find(place, &first).map(Found::First),
             Scope::Forward => self.table.find(place, &second).map(Found::Second),
         };
-        let tcp_flags = (packet.tuple.protocol == protocol::TCP).then_some(packet.tcp_flags);
+        let tcp_flags = (packet.tuple.protocol() == protocol::TCP).then_some(packet.tcp_flags);
         let action = Action::of::<R>(tcp_flags);
         let miss = Some(self.settings.report_headers);
         let (mut monitor, mut reopened) = (miss, false);
@@ -216,7 +214,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 state.as_deref_mut(),
             ) {
                 Touched::Hit { monitor, reopened } => {
-                    let status = if first.flags.contains(Flags::RELATED) {
+                    let status = if first.flags().contains(Flags::RELATED) {
                         Status::Related
                     } else {
                         Status::Reply
@@ -289,7 +287,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         reopened: bool,
     ) -> Lookup<T::Slot<'a>> {
         const DNS: u16 = 53;
-        let monitor = if R::DNS_REPORTED_IN_FULL && tuple.destination_port == DNS {
+        let monitor = if R::DNS_REPORTED_IN_FULL && tuple.destination_port() == DNS {
             Some(self.settings.report_all)
         } else {
             monitor
@@ -318,8 +316,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             Direction::Ingress => Direction::Egress,
             direction => direction,
         };
-        let mut first = *quote;
-        first.flags = first.flags.with_direction(quoted_direction.reverse_flags());
+        let flags = quote
+            .flags()
+            .with_direction(quoted_direction.reverse_flags());
+        let first = quote.with_flags(flags);
         let second = match request.direction {
             Direction::Forwarded => first.swapped(),
             _ => first.reversed(),

@@ -23,10 +23,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
 
     /// The entry under this tuple with its flags replaced.
     fn under(&self, tuple: &Tuple, flags: Flags) -> Option<Entry> {
-        let tuple = Tuple {
-            flags: tuple.flags.replaced_by(flags),
-            ..*tuple
-        };
+        let tuple = tuple.with_flags(tuple.flags().replaced_by(flags));
         self.single(&tuple)?.entry()
     }
 

@@ -11,7 +11,7 @@ use super::format::{Fields, Version};
 
 /// The name of the table in which the specification keeps a tuple.
 pub(crate) fn table_of(tuple: &Tuple) -> &'static str {
-    match (tuple.protocol, tuple.family()) {
+    match (tuple.protocol(), tuple.family()) {
         (6, Family::V4) => "tcp4",
         (6, Family::V6) => "tcp6",
         (_, Family::V4) => "any4",
@@ -22,12 +22,12 @@ pub(crate) fn table_of(tuple: &Tuple) -> &'static str {
 pub(crate) fn tuple(tuple: &Tuple) -> Value {
     let family = tuple.family();
     json!([
-        tuple.destination.to_ip(family),
-        tuple.source.to_ip(family),
-        tuple.destination_port,
-        tuple.source_port,
-        tuple.protocol,
-        tuple.flags.specified(),
+        tuple.destination().to_ip(family),
+        tuple.source().to_ip(family),
+        tuple.destination_port(),
+        tuple.source_port(),
+        tuple.protocol(),
+        tuple.flags().specified(),
     ])
 }
 
@@ -41,15 +41,14 @@ pub(crate) fn parse_tuple(value: &Value, family: u8) -> Tuple {
         u8,
     ) = serde_json::from_value(value.clone()).expect("a tuple is six values");
     let ipv6 = if family == 6 { Flags::IPV6 } else { Flags::OUT };
-    Tuple {
-        destination: destination.into(),
-        source: source.into(),
+    Tuple::new(
+        destination.into(),
+        source.into(),
         destination_port,
         source_port,
         protocol,
-        flags: Flags(flags).union(ipv6),
-        zone: 0,
-    }
+        Flags(flags).union(ipv6),
+    )
 }
 
 pub(crate) fn entry(entry: &Entry, key: &Tuple, version: Version) -> Value {
@@ -91,7 +90,7 @@ pub(crate) fn entry(entry: &Entry, key: &Tuple, version: Version) -> Value {
                 "nat_port": entry.nat_port,
             });
             // The two share their storage: the key tells which it is.
-            if key.flags.contains(Flags::SERVICE) {
+            if key.flags().contains(Flags::SERVICE) {
                 fields["backend_id"] = json!(entry.backend());
             } else {
                 fields["nat_addr"] = json!(entry.nat_address.to_ip(Family::V6));

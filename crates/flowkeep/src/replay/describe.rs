@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use flowkeep_core::entry::{Counters, Marks};
 use flowkeep_core::packet::{protocol, tcp};
 use flowkeep_core::settings::Settings;
-use flowkeep_core::tuple::{Flags, Tuple};
+use flowkeep_core::tuple::Flags;
 
 use super::ended::Ended;
 use crate::connection::{Connection, IcmpError, State, Timestamp, Traffic};
@@ -22,26 +22,19 @@ pub(super) fn describe(
     settings: &Settings,
     icmp_errors: Vec<IcmpError>,
 ) -> Connection {
-    let Tuple {
-        destination,
-        source,
-        destination_port,
-        source_port,
-        flags,
-        ..
-    } = ended.tuple;
-    let family = ended.tuple.family();
-    let (sent, received, originator_flags, responder_flags) = if flags.contains(Flags::IN) {
+    let tuple = &ended.tuple;
+    let family = tuple.family();
+    let (sent, received, originator_flags, responder_flags) = if tuple.flags().contains(Flags::IN) {
         (ended.rx, ended.tx, ended.rx_flags, ended.tx_flags)
     } else {
         (ended.tx, ended.rx, ended.tx_flags, ended.rx_flags)
     };
     let mut connection = Connection {
-        protocol: ended.tuple.protocol,
+        protocol: tuple.protocol(),
         // The tuple that an entry is stored under is the originator's packets' reversed, and
         // ports stand crossed in a tuple.
-        originator: SocketAddr::new(destination.to_ip(family), source_port),
-        responder: SocketAddr::new(source.to_ip(family), destination_port),
+        originator: SocketAddr::new(tuple.destination().to_ip(family), tuple.source_port()),
+        responder: SocketAddr::new(tuple.source().to_ip(family), tuple.destination_port()),
         state: State::Unanswered,
         expired: ended.expired,
         originator_flags,
@@ -70,7 +63,7 @@ fn end(ended: &Ended, settings: &Settings) -> u64 {
     }
     let timeout = if ended.marks.contains(Marks::CLOSED) {
         settings.close
-    } else if ended.tuple.protocol != protocol::TCP {
+    } else if ended.tuple.protocol() != protocol::TCP {
         settings.non_tcp
     } else if ended.marks.contains(Marks::SEEN_NON_SYN) {
         settings.tcp

@@ -151,16 +151,16 @@ impl<R: Rules> Replayer<R> {
     #[cold]
     fn send_ready(&mut self, on_event: &mut dyn FnMut(Event)) {
         while let Some((ports, waiting)) = self.fragments.take_ready() {
-            let tuple = Tuple {
-                destination: waiting.key.destination,
-                source: waiting.key.source,
-                destination_port: ports.source,
-                source_port: ports.destination,
-                protocol: ports.protocol,
-                flags: waiting.key.family_flags(),
-                zone: 0,
-            };
-            self.send(&later_fragment(tuple), waiting.seen, on_event);
+            let Waiting { key, seen } = waiting;
+            let tuple = Tuple::new(
+                key.destination,
+                key.source,
+                ports.source,
+                ports.destination,
+                ports.protocol,
+                key.family_flags(),
+            );
+            self.send(&later_fragment(tuple), seen, on_event);
         }
     }
 }

@@ -17,7 +17,7 @@ use flowkeep_core::tuple::{Flags, Tuple};
 use super::Options;
 use super::describe::{SECOND, describe};
 use super::ended::Ended;
-use super::engine::{Parsed, Seen};
+use super::engine::Parsed;
 use super::expiry::Alarms;
 use super::growing::GrowingTable;
 use crate::connection::{Connection, Event, EventKind, IcmpError, Timestamp};
@@ -61,8 +61,8 @@ impl<R: Rules> Connections<R> {
         }
         let family = packet.tuple.family();
         let is_local = |ip: IpAddr| self.local.iter().any(|prefix| prefix.contains(ip));
-        let from = is_local(packet.tuple.source.to_ip(family));
-        let to = is_local(packet.tuple.destination.to_ip(family));
+        let from = is_local(packet.tuple.source().to_ip(family));
+        let to = is_local(packet.tuple.destination().to_ip(family));
         match (from, to) {
             (true, false) => Direction::Egress,
             (false, true) => Direction::Ingress,
@@ -121,7 +121,7 @@ impl<R: Rules> Connections<R> {
                 }
             }
             // Under rules that relate by an entry of its own: an error about nothing known.
-            None if tuple.flags.contains(Flags::RELATED) => return Err(Error::QuoteUnknown),
+            None if tuple.flags().contains(Flags::RELATED) => return Err(Error::QuoteUnknown),
             None => self.create(packet, tuple, reopened, &request, on_event)?,
         }
         Ok(())
@@ -138,7 +138,7 @@ impl<R: Rules> Connections<R> {
     ) -> Result<(), Error> {
         let (mut tuple, mut direction) = (tuple, request.direction);
         // A SYN with ACK answers a SYN that was not captured: its receiver is the originator.
-        let answers = packet.tuple.protocol == protocol::TCP
+        let answers = packet.tuple.protocol() == protocol::TCP
             && packet.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN | tcp::ACK;
         if answers && direction == Direction::Forwarded {
             tuple = tuple.swapped();
@@ -190,7 +190,7 @@ impl<R: Rules> Connections<R> {
         let [icmp_type, code] = packet.icmp;
         let error = IcmpError {
             time: Timestamp(time),
-            sender: packet.tuple.source.to_ip(quote.family()),
+            sender: packet.tuple.source().to_ip(quote.family()),
             icmp_type,
             code,
         };
@@ -209,7 +209,7 @@ impl<R: Rules> Connections<R> {
             .and_then(|alarms| alarms.next(&self.table, self.clock))
         {
             let retired = is_retired(&entry);
-            if !retired && !tuple.flags.contains(Flags::RELATED) {
+            if !retired && !tuple.flags().contains(Flags::RELATED) {
                 let time = (u64::from(entry.progress.lifetime) + 1) * SECOND;
                 let ended = Ended::new(&tuple, &entry, true);
                 let connection = self.describe(&ended);
@@ -262,7 +262,7 @@ impl<R: Rules> Connections<R> {
             .iter()
             .copied()
             .chain(alive)
-            .filter(|ended| !ended.tuple.flags.contains(Flags::RELATED))
+            .filter(|ended| !ended.tuple.flags().contains(Flags::RELATED))
             .for_each(|ended| each(&self.describe(&ended)));
     }
 }
@@ -276,7 +276,7 @@ fn kind_of(
     tuple: &Tuple,
     entry: &Entry,
 ) -> Option<EventKind> {
-    let responder = if tuple.flags.contains(Flags::IN) {
+    let responder = if tuple.flags().contains(Flags::IN) {
         entry.tx
     } else {
         entry.rx
