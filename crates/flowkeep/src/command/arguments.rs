@@ -76,8 +76,8 @@ Formats:
   json    one object: {\"connections\": [...], \"summary\": {...}}, with \"events\" for --events
   ndjson  one object a line for each connection or event; no summary, unless alone
   csv     with a header; no summary
-  The last three list connections as they end, then those that did not, with bytes as integers, \
-times in RFC 3339 and durations in seconds.
+  The last three list connections as they end, then those that did not, in no order. Bytes are \
+integers, times RFC 3339, durations seconds.
 
 Exit status:
   0  all was read
