@@ -10,7 +10,7 @@ mod quote;
 mod transport;
 
 pub use link::{Link, LinkType, link};
-pub use network::{Fragment, Network, network};
+pub use network::{Fragment, Network, ipv4, ipv6, network};
 pub use transport::{
     FragmentKey, FragmentPorts, Fragments, NoFragments, Packet, protocol, tcp, transport,
 };
@@ -18,6 +18,7 @@ pub use transport::{
 use crate::Error;
 use crate::rules::Rules;
 use crate::settings::Settings;
+use crate::tuple::Family;
 
 /// The bytes of a packet, wherever they are kept.
 pub trait Bytes {
@@ -56,8 +57,18 @@ pub fn parse<R: Rules, B: Bytes + ?Sized>(
     fragments: &mut impl Fragments,
 ) -> Result<Packet, Error> {
     let link = link(bytes, link_type)?;
-    let network = network::<R, B>(bytes, link.family, link.network)?;
-    transport::<R, B>(bytes, &network, settings, fragments)
+    // Apart to the end, so that a packet's parts stay in registers: where both families meet,
+    // compilers put them into memory.
+    match link.family {
+        Family::V4 => {
+            let network = ipv4::<R, B>(bytes, link.network)?;
+            transport::<R, B>(bytes, &network, settings, fragments)
+        }
+        Family::V6 => {
+            let network = ipv6::<R, B>(bytes, link.network)?;
+            transport::<R, B>(bytes, &network, settings, fragments)
+        }
+    }
 }
 
 #[cfg(test)]

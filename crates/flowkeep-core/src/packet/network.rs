@@ -86,8 +86,12 @@ pub fn network<R: Rules, B: Bytes + ?Sized>(
     }
 }
 
+/// Reads the IPv4 header at offset `at` of a frame.
+///
+/// # Errors
+/// As [`network`].
 #[inline(always)]
-fn ipv4<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Error> {
+pub fn ipv4<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Error> {
     let header: [u8; IPV4_HEADER] = bytes.read(at).ok_or(Error::NetworkTruncated)?;
     let [
         version_length,
@@ -138,8 +142,12 @@ fn ipv4<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Er
     })
 }
 
+/// Reads the IPv6 header at offset `at` of a frame.
+///
+/// # Errors
+/// As [`network`].
 #[inline(always)]
-fn ipv6<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Error> {
+pub fn ipv6<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Error> {
     let header: [u8; IPV6_HEADER] = bytes.read(at).ok_or(Error::NetworkTruncated)?;
     let [version, _, _, _, l0, l1, protocol, _, addresses @ ..] = header;
     if R::CHECK_IP_HEADER && version >> 4 != 6 {

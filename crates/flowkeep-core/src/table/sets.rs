@@ -105,8 +105,15 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                 let lane = matching.trailing_zeros();
                 self.memory
                     .prefetch_record(place.first * LANES as u32 + lane);
-            } else if head.displaced.load() != 0 {
-                self.memory.prefetch_head(place.second);
+            } else {
+                // A new connection, most likely: it will take the first free slot.
+                let free = head.matching(0);
+                let lane = free.trailing_zeros() % LANES as u32;
+                self.memory
+                    .prefetch_record(place.first * LANES as u32 + lane);
+                if head.displaced.load() != 0 {
+                    self.memory.prefetch_head(place.second);
+                }
             }
         }
     }

@@ -115,6 +115,22 @@ impl Action {
     }
 }
 
+/// What a packet asks, whatever it finds.
+struct Asks<'r> {
+    action: Action,
+    tcp_flags: Option<u8>,
+    request: &'r Request,
+}
+
+/// Under which tuple an entry was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// The reverse one: the packet goes against the direction of the entry's creation.
+    Reverse,
+    /// The packet's own.
+    Forward,
+}
+
 /// What came of looking at one entry.
 enum Touched {
     /// It is of no use to this packet.
@@ -190,91 +206,104 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             (Direction::Service, Scope::Forward) => first.swapped(),
             _ => first.reversed(),
         };
-        let mut found = match request.scope {
+        let found = match request.scope {
             Scope::Both => self.table.probe(place, &first, &second),
             Scope::Reverse => self.table.find(place, &first).map(Found::First),
             Scope::Forward => self.table.find(place, &second).map(Found::Second),
         };
         let tcp_flags = (packet.tuple.protocol() == protocol::TCP).then_some(packet.tcp_flags);
-        let action = Action::of::<R>(tcp_flags);
-        let miss = Some(self.settings.report_headers);
-        let (mut monitor, mut reopened) = (miss, false);
-        if let Some(Found::First(slot)) = found {
-            let direction = match request.direction {
-                Direction::Forwarded => Direction::Ingress,
-                direction => direction,
+        let asks = Asks {
+            action: Action::of::<R>(tcp_flags),
+            tcp_flags,
+            request,
+        };
+        let (slot, side) = match found {
+            Some(Found::First(slot)) => (slot, Side::Reverse),
+            Some(Found::Second(slot)) => (slot, Side::Forward),
+            None => {
+                let tuple = if request.scope == Scope::Reverse {
+                    first
+                } else {
+                    second
+                };
+                let monitor = Some(self.settings.report_headers);
+                return Ok(self.finished(Status::New, monitor, tuple, None, false));
+            }
+        };
+        let touched = self.touch(slot, side, &asks, state.as_deref_mut());
+        if let Touched::Hit { monitor, reopened } = touched {
+            let (status, tuple, monitor) = match side {
+                Side::Reverse if first.flags().contains(Flags::RELATED) => {
+                    (Status::Related, first, monitor)
+                }
+                Side::Reverse => (Status::Reply, first, monitor),
+                // A closed entry says nothing: then it is what the reverse probe, if there was
+                // one, said when it missed.
+                Side::Forward if request.scope == Scope::Forward => {
+                    (Status::Established, second, monitor)
+                }
+                Side::Forward => {
+                    let missed = Some(self.settings.report_headers);
+                    (Status::Established, second, monitor.or(missed))
+                }
             };
-            match self.touch(
-                slot,
-                action,
-                tcp_flags,
-                direction,
-                true,
-                request,
-                state.as_deref_mut(),
-            ) {
-                Touched::Hit { monitor, reopened } => {
-                    let status = if first.flags().contains(Flags::RELATED) {
-                        Status::Related
-                    } else {
-                        Status::Reply
-                    };
-                    return Ok(self.finished(status, monitor, first, Some(slot), reopened));
-                }
-                Touched::Reopened { monitor: reported } => {
-                    reopened = true;
-                    monitor = reported;
-                }
-                Touched::Retired => reopened = true,
-                Touched::Missed => {}
-            }
-            if request.scope == Scope::Reverse {
-                return Ok(self.finished(Status::New, monitor, first, None, reopened));
-            }
-            found = self.table.find(place, &second).map(Found::Second);
-            if found.is_none() {
-                // A probe of its own, which missed.
-                monitor = miss;
-            }
+            return Ok(self.finished(status, monitor, tuple, Some(slot), reopened));
         }
-        let Some(Found::Second(slot)) = found else {
-            let tuple = if request.scope == Scope::Reverse {
-                first
-            } else {
-                second
-            };
-            return Ok(self.finished(Status::New, monitor, tuple, None, reopened));
+        Ok(self.not_hit(place, first, second, side, &asks, touched, state))
+    }
+
+    /// The rest of a look-up whose first find was of no use.
+    #[allow(clippy::too_many_arguments, reason = "what a look-up knows by then")]
+    #[cold]
+    #[inline(never)]
+    fn not_hit(
+        &self,
+        place: T::Place,
+        first: Tuple,
+        second: Tuple,
+        side: Side,
+        asks: &Asks<'_>,
+        touched: Touched,
+        state: Option<&mut State>,
+    ) -> Lookup<T::Slot<'a>> {
+        let missed = Some(self.settings.report_headers);
+        let (mut monitor, mut reopened) = match touched {
+            Touched::Reopened { monitor } => (monitor, true),
+            Touched::Retired => (missed, true),
+            Touched::Missed | Touched::Hit { .. } => (missed, false),
         };
-        let direction = match request.direction {
-            Direction::Forwarded => Direction::Egress,
-            direction => direction,
+        if side == Side::Forward {
+            return self.finished(Status::New, monitor, second, None, reopened);
+        }
+        if asks.request.scope == Scope::Reverse {
+            return self.finished(Status::New, monitor, first, None, reopened);
+        }
+        let Some(slot) = self.table.find(place, &second) else {
+            return self.finished(Status::New, missed, second, None, reopened);
         };
-        let (status, monitor, slot) =
-            match self.touch(slot, action, tcp_flags, direction, false, request, state) {
-                Touched::Hit {
-                    monitor: reported,
-                    reopened: again,
-                } => {
-                    reopened |= again;
-                    // A closed entry says nothing: then it is what the reverse probe said, if any.
-                    let reverse = if request.scope == Scope::Forward {
-                        None
-                    } else {
-                        monitor
-                    };
-                    (Status::Established, reported.or(reverse), Some(slot))
-                }
-                Touched::Reopened { monitor } => {
-                    reopened = true;
-                    (Status::New, monitor, None)
-                }
-                Touched::Retired => {
-                    reopened = true;
-                    (Status::New, miss, None)
-                }
-                Touched::Missed => (Status::New, miss, None),
-            };
-        Ok(self.finished(status, monitor, second, slot, reopened))
+        let (status, slot) = match self.touch(slot, Side::Forward, asks, state) {
+            Touched::Hit {
+                monitor: reported,
+                reopened: again,
+            } => {
+                monitor = reported.or(monitor);
+                reopened |= again;
+                (Status::Established, Some(slot))
+            }
+            Touched::Reopened { monitor: reported } => {
+                (monitor, reopened) = (reported, true);
+                (Status::New, None)
+            }
+            Touched::Retired => {
+                (monitor, reopened) = (missed, true);
+                (Status::New, None)
+            }
+            Touched::Missed => {
+                monitor = missed;
+                (Status::New, None)
+            }
+        };
+        self.finished(status, monitor, second, slot, reopened)
     }
 
     #[inline]
@@ -341,21 +370,24 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     }
 
     /// Touches an entry that was found.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "one call, inlined, with what the packet is"
-    )]
-    #[inline]
+    #[inline(always)]
     fn touch(
         &self,
         slot: T::Slot<'a>,
-        action: Action,
-        tcp_flags: Option<u8>,
-        direction: Direction,
-        replies: bool,
-        request: &Request,
+        side: Side,
+        asks: &Asks<'_>,
         state: Option<&mut State>,
     ) -> Touched {
+        let Asks {
+            action,
+            tcp_flags,
+            request,
+        } = *asks;
+        let direction = match (request.direction, side) {
+            (Direction::Forwarded, Side::Reverse) => Direction::Ingress,
+            (Direction::Forwarded, Side::Forward) => Direction::Egress,
+            (direction, _) => direction,
+        };
         let now = request.now.seconds;
         if request.kinds != Kinds::ANY {
             let Some(entry) = slot.entry() else {
@@ -386,7 +418,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 continue;
             }
             (monitor, reopened) = self.step(&mut after, action, tcp_flags, direction, now);
-            if replies && !reopened {
+            if side == Side::Reverse && !reopened {
                 after.marks.insert(Marks::REPLIED);
             }
             if slot.advance(&before, &after) {
@@ -419,7 +451,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
 
     /// What a packet does to the progress of its connection: what to report, and whether the
     /// connection was reopened.
-    #[inline]
+    #[inline(always)]
     fn step(
         &self,
         progress: &mut Progress,

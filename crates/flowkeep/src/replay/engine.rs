@@ -1,10 +1,10 @@
 //! The packets of a capture, one after another, through parser and table.
 
 use flowkeep_core::Error;
-use flowkeep_core::packet::{FragmentKey, LinkType, Packet, link, network, transport};
+use flowkeep_core::packet::{FragmentKey, LinkType, Network, Packet, ipv4, ipv6, link, transport};
 use flowkeep_core::rules::Rules;
 use flowkeep_core::table::Table;
-use flowkeep_core::tuple::Tuple;
+use flowkeep_core::tuple::{Family, Tuple};
 
 use super::fragments::{FragmentTracker, Waiting};
 use super::tracking::Connections;
@@ -90,17 +90,39 @@ impl<R: Rules> Replayer<R> {
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
         let link = link(data, link_type)?;
-        let network = network::<R, [u8]>(data, link.family, link.network)?;
+        // Apart to the end, so that a packet's parts stay in registers.
+        match link.family {
+            Family::V4 => {
+                let network = ipv4::<R, [u8]>(data, link.network)?;
+                self.parse_transport(&network, link.network, time, wire_length, data, on_event)
+            }
+            Family::V6 => {
+                let network = ipv6::<R, [u8]>(data, link.network)?;
+                self.parse_transport(&network, link.network, time, wire_length, data, on_event)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn parse_transport(
+        &mut self,
+        network: &Network,
+        at: usize,
+        time: u64,
+        wire_length: u32,
+        data: &[u8],
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<(), Error> {
         let length = match network.length {
             // The header leaves it open.
-            0 => u64::from(wire_length).saturating_sub(link.network as u64),
+            0 => u64::from(wire_length).saturating_sub(at as u64),
             length => u64::from(length),
         };
         let seen = Seen { time, length };
         let settings = &self.connections.settings;
         if let Some(fragment) = network.fragment {
             self.fragments.set_time(time);
-            let parsed = transport::<R, [u8]>(data, &network, settings, &mut self.fragments);
+            let parsed = transport::<R, [u8]>(data, network, settings, &mut self.fragments);
             if parsed == Err(Error::FragmentUnknown) {
                 let key = FragmentKey {
                     destination: network.destination,
@@ -115,7 +137,7 @@ impl<R: Rules> Replayer<R> {
             self.send(&parsed?, seen, on_event);
             return Ok(());
         }
-        let packet = transport::<R, [u8]>(data, &network, settings, &mut self.fragments)?;
+        let packet = transport::<R, [u8]>(data, network, settings, &mut self.fragments)?;
         self.send(&packet, seen, on_event);
         Ok(())
     }
