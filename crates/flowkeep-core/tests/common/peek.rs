@@ -1,0 +1,181 @@
+//! A word that a test can look at and change behind the table's back.
+//!
+//! The fields of heads, records and headers are the table's own. But each of their words is made
+//! by `Default`, in the order of the fields, and these words leave a second handle to themselves
+//! when they are made.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flowkeep_core::entry::Entry;
+use flowkeep_core::table::{LANES, Memory, Record, Seed, SetTable, Table, Watch, Word};
+use flowkeep_core::tuple::Tuple;
+
+use super::memory::Owned;
+
+thread_local! {
+    static MADE: RefCell<Vec<Arc<AtomicU64>>> = const { RefCell::new(Vec::new()) };
+    static RELAXED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A word whose other handle is among those that [`peeked`] returns.
+#[derive(Debug)]
+pub struct Peek(Arc<AtomicU64>);
+
+impl Default for Peek {
+    fn default() -> Self {
+        let word = Arc::new(AtomicU64::new(0));
+        MADE.with_borrow_mut(|made| made.push(Arc::clone(&word)));
+        Self(word)
+    }
+}
+
+/// What `make` makes, and the words that were made in it, in the order of the fields.
+pub fn peeked<T>(make: impl FnOnce() -> T) -> (T, Vec<Arc<AtomicU64>>) {
+    MADE.take();
+    let made = make();
+    (made, MADE.take())
+}
+
+/// How often a lock was waited for on this thread since the last call.
+pub fn relaxed() -> u64 {
+    RELAXED.take()
+}
+
+impl Word for Peek {
+    fn load(&self) -> u64 {
+        Word::load(&*self.0)
+    }
+
+    fn load_acquire(&self) -> u64 {
+        self.0.load_acquire()
+    }
+
+    fn store(&self, value: u64) {
+        Word::store(&*self.0, value);
+    }
+
+    fn store_release(&self, value: u64) {
+        self.0.store_release(value);
+    }
+
+    fn exchange(&self, current: u64, new: u64) -> bool {
+        self.0.exchange(current, new)
+    }
+
+    fn add(&self, value: u64) {
+        self.0.add(value);
+    }
+
+    fn flip(&self, bits: u64) {
+        self.0.flip(bits);
+    }
+
+    fn fence_acquire() {
+        AtomicU64::fence_acquire();
+    }
+
+    fn fence_release() {
+        AtomicU64::fence_release();
+    }
+
+    fn relax() {
+        RELAXED.set(RELAXED.get() + 1);
+    }
+}
+
+/// The words of a table, set by set.
+pub struct Words {
+    heads: Vec<Arc<AtomicU64>>,
+    records: Vec<Arc<AtomicU64>>,
+}
+
+const HEAD_WORDS: usize = 8;
+const TAG_WORDS: usize = 6;
+
+impl Words {
+    pub fn all(&self) -> impl Iterator<Item = &AtomicU64> {
+        self.heads.iter().chain(&self.records).map(|word| &**word)
+    }
+
+    /// The lock of a set: bit 0, and a time above it.
+    pub fn lock(&self, set: usize) -> &AtomicU64 {
+        &self.heads[set * HEAD_WORDS + TAG_WORDS]
+    }
+
+    pub fn displaced(&self, set: usize) -> &AtomicU64 {
+        &self.heads[set * HEAD_WORDS + TAG_WORDS + 1]
+    }
+
+    fn tag(&self, index: u32) -> u8 {
+        let (set, lane) = (index as usize / LANES, index as usize % LANES);
+        let word = self.heads[set * HEAD_WORDS + lane / 8].load(Ordering::Relaxed);
+        word.to_le_bytes()[lane % 8]
+    }
+}
+
+/// Memory that can be looked into.
+pub fn memory<const SHARED: bool>(sets: usize, seed: u64) -> (Owned<Peek, SHARED>, Words) {
+    let (memory, mut words) = peeked(|| Owned::<Peek, SHARED>::new(sets, seed));
+    let records = words.split_off(sets * HEAD_WORDS);
+    assert_eq!(
+        records.len(),
+        memory.records.len() * size_of::<Record<u64>>() / 8
+    );
+    let words = Words {
+        heads: words,
+        records,
+    };
+    (memory, words)
+}
+
+/// The set that a tuple is looked for in first, its other one, and its tag: what
+/// [`Place::new`](flowkeep_core::table::Place::new) makes of its hash.
+pub fn sets_of(seed: &Seed, sets: u32, tuple: &Tuple) -> (u32, u32, u8) {
+    let hash = seed.hash(tuple);
+    let scaled = |half: u64| ((half * u64::from(sets)) >> 32) as u32;
+    (
+        scaled(hash & u64::from(u32::MAX)),
+        scaled(hash >> 32),
+        (hash as u8).max(1),
+    )
+}
+
+/// What is in a table, in the order of its slots.
+pub fn contents<M: Memory, O: Watch>(table: &SetTable<M, O>) -> Vec<(u32, Tuple, Entry)> {
+    table
+        .iter()
+        .map(|(handle, tuple, entry)| (handle.index(), tuple, entry))
+        .collect()
+}
+
+/// Checks what holds of every table that nobody is changing: tags, locks and counts of displaced
+/// entries are those of its contents, no tuple is there twice, and every one is found.
+pub fn check<M: Memory, O: Watch>(table: &SetTable<M, O>, words: &Words) {
+    let (seed, sets) = (table.memory().seed(), table.memory().sets());
+    let contents = contents(table);
+    let mut displaced = vec![0; sets as usize];
+    let mut tags = vec![0; sets as usize * LANES];
+    let mut seen = HashSet::new();
+    for &(index, tuple, _) in &contents {
+        assert!(seen.insert(tuple), "stored twice: {tuple:?}");
+        let (first, second, tag) = sets_of(seed, sets, &tuple);
+        let set = index / LANES as u32;
+        assert!(set == first || set == second, "in a set not its own");
+        displaced[first as usize] += u64::from(set != first);
+        tags[index as usize] = tag;
+        let found = table.find(table.place(&tuple), &tuple);
+        assert_eq!(found.map(|handle| handle.index()), Some(index));
+    }
+    for (set, displaced) in displaced.into_iter().enumerate() {
+        let counted = words.displaced(set).load(Ordering::Relaxed);
+        assert_eq!(counted, displaced, "displaced ones of set {set}");
+        let locked = words.lock(set).load(Ordering::Relaxed) & 1;
+        assert_eq!(locked, 0, "set {set} was left locked");
+    }
+    for (index, tag) in tags.into_iter().enumerate() {
+        assert_eq!(words.tag(index as u32), tag, "tag of slot {index}");
+    }
+}

@@ -1,0 +1,164 @@
+//! What is done through a handle reaches the entry that it was found for, or nothing.
+
+use flowkeep_core::entry::{Marks, Progress};
+use flowkeep_core::table::{Handle, SetTable, Slot, Statistic, Table};
+use flowkeep_core::tracker::Direction;
+use flowkeep_core::tuple::Address;
+
+use crate::common::memory::Owned;
+use crate::common::peek::{Peek, check, memory};
+use crate::common::{Worth, at, entry, tuple};
+
+type Peeked<const SHARED: bool> = SetTable<Owned<Peek, SHARED>>;
+
+fn store<const SHARED: bool>(table: &Peeked<SHARED>, number: u32) -> Handle<'_, Peek> {
+    let tuple = tuple(number);
+    let entry = entry(number, Worth::Unanswered, 60 + number);
+    table
+        .insert(table.place(&tuple), &tuple, &entry, at(1))
+        .expect("somebody can go")
+}
+
+fn progress(handle: &Handle<'_, Peek>) -> Progress {
+    handle.progress().expect("it is there")
+}
+
+/// A stale handle and the next owner of its slot.
+fn stale_handle_is_powerless<const SHARED: bool>() {
+    let (memory, words) = memory::<SHARED>(1, 1);
+    let table = SetTable::new(memory);
+    let stale = store(&table, 0);
+    let before = progress(&stale);
+    let mut number = 0;
+    // The first that was stored expires first: it makes room for the 49th.
+    let owner = loop {
+        number += 1;
+        let stored = store(&table, number);
+        if stored.index() == stale.index() {
+            break stored;
+        }
+    };
+    let whole = owner.entry();
+    assert_eq!(whole, Some(entry(number, Worth::Unanswered, 60 + number)));
+
+    assert_eq!(stale.progress(), None);
+    assert_eq!(stale.entry(), None);
+    assert_eq!(stale.tuple(), None);
+    for after in [
+        before,
+        Progress {
+            lifetime: 999,
+            ..before
+        },
+        Progress {
+            tx_flags: 0x55,
+            last_rx_report: 7,
+            ..before
+        },
+    ] {
+        assert!(!stale.advance(&before, &after));
+    }
+    // Even where the next owner happens to look the same.
+    assert!(!stale.advance(&progress(&owner), &before));
+    stale.set_rev_nat_index(1);
+    stale.set_nat_address(Address::from_v4([1, 2, 3, 4]));
+    stale.set_rx_bytes(1);
+    assert!(!table.remove(&stale));
+    assert_eq!(owner.entry(), whole);
+
+    // Counting looks at no generation. It must not touch more than counters and time.
+    stale.count(Direction::Egress, 10, at(5));
+    let counted = owner.entry().expect("it is there");
+    let mut expected = whole.expect("it was there");
+    expected.tx.packets += 1;
+    expected.tx.bytes += 10;
+    expected.last_seen = at(5).ticks;
+    assert_eq!(counted, expected);
+    check(&table, &words);
+}
+
+#[test]
+fn a_stale_handle_is_powerless_where_others_may_be() {
+    stale_handle_is_powerless::<true>();
+}
+
+#[test]
+fn a_stale_handle_is_powerless_where_nobody_else_is() {
+    stale_handle_is_powerless::<false>();
+}
+
+fn a_removed_entry_is_gone<const SHARED: bool>() {
+    let (memory, words) = memory::<SHARED>(2, 1);
+    let table = SetTable::new(memory);
+    let handle = store(&table, 3);
+    let before = progress(&handle);
+    assert!(table.remove(&handle));
+    assert!(!table.remove(&handle), "once");
+    assert!(!handle.advance(&before, &before));
+    assert_eq!(handle.entry(), None);
+    assert!(table.find(table.place(&tuple(3)), &tuple(3)).is_none());
+    assert_eq!(table.iter().count(), 0);
+    assert_eq!(table.memory().counted(Statistic::Removed), 1);
+    check(&table, &words);
+    // Its slot is used again, and the old handle does not come back to life.
+    let again = store(&table, 3);
+    assert_eq!(again.index(), handle.index());
+    assert_eq!(handle.entry(), None);
+}
+
+#[test]
+fn a_removed_entry_is_gone_for_all() {
+    a_removed_entry_is_gone::<true>();
+    a_removed_entry_is_gone::<false>();
+}
+
+fn an_overtaken_advance_changes_nothing<const SHARED: bool>() {
+    let (memory, _) = memory::<SHARED>(1, 1);
+    let table = SetTable::new(memory);
+    let handle = store(&table, 3);
+    let before = progress(&handle);
+    let mut faster = before;
+    faster.lifetime += 10;
+    faster.marks.insert(Marks::REPLIED);
+    assert!(handle.advance(&before, &faster));
+    let mut slower = before;
+    slower.lifetime += 5;
+    slower.tx_flags = 0xff;
+    slower.last_tx_report = 0;
+    assert!(!handle.advance(&before, &slower));
+    assert_eq!(handle.progress(), Some(faster));
+}
+
+#[test]
+fn an_advance_that_was_overtaken_changes_nothing() {
+    an_overtaken_advance_changes_nothing::<true>();
+    an_overtaken_advance_changes_nothing::<false>();
+}
+
+#[test]
+fn every_field_of_an_entry_comes_back() {
+    let (memory, _) = memory::<true>(1, 1);
+    let table = SetTable::new(memory);
+    let handle = store(&table, 0xfedc_ba98);
+    let stored = entry(
+        0xfedc_ba98,
+        Worth::Unanswered,
+        60_u32.wrapping_add(0xfedc_ba98),
+    );
+    assert_eq!(handle.entry(), Some(stored));
+    handle.set_rev_nat_index(0xabcd);
+    handle.set_nat_address(Address::from_octets([9; 16]));
+    handle.set_rx_bytes(77);
+    handle.count(Direction::Ingress, 23, at(3));
+    handle.count(Direction::Service, 5, at(4));
+    let mut expected = stored;
+    expected.rev_nat_index = 0xabcd;
+    expected.nat_address = Address::from_octets([9; 16]);
+    expected.rx.packets += 1;
+    expected.rx.bytes = 100;
+    expected.tx.packets += 1;
+    expected.tx.bytes += 5;
+    // Counted by a clock that was behind the entry's creation: never before it.
+    expected.last_seen = expected.created;
+    assert_eq!(handle.entry(), Some(expected));
+}

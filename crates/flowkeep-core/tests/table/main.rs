@@ -1,0 +1,15 @@
+//! Tests of the table's promises.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod adversary;
+mod flood;
+mod garbage;
+mod handles;
+mod header;
+mod load;
+mod model;
+mod replacement;
+mod stress;
+mod walk;
