@@ -1,4 +1,7 @@
-//! Flowkeep.
+//! Tracking the connections of captures, and showing them.
+//!
+//! [`capture`] reads packets, [`replay`] tracks their connections over [`memory`] for a table,
+//! [`filter`], [`top`] and [`output`] choose and write. The tracker itself is `flowkeep-core`.
 
 pub mod capture;
 pub mod connection;
@@ -11,4 +14,5 @@ pub mod protocol;
 pub mod replay;
 #[cfg(test)]
 mod sample;
+pub mod saved;
 pub mod top;

@@ -4,9 +4,10 @@
 
 use core::ptr::NonNull;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use flowkeep_core::table::{
     HEADER_BYTES, Head, Header, LANES, LayoutError, Memory, Record, Seed, Statistic, table_bytes,
@@ -54,7 +55,7 @@ pub struct Region<const SHARED: bool> {
     sets: u32,
     seed: Seed,
     /// Unmaps when it is dropped.
-    _map: MmapRaw,
+    map: MmapRaw,
 }
 
 // SAFETY: the pointers are into the mapping, which moves with them, and what they point to is
@@ -81,32 +82,6 @@ impl<const SHARED: bool> Region<SHARED> {
         // Probes are random: with pages of 4 KiB every one of them misses the TLB. Refused where
         // the kernel has no huge pages, and then nothing is lost.
         let _ = map.advise(Advice::HugePage);
-        Ok(Self::described(map, sets, ticks_per_second, seed))
-    }
-
-    /// Writes an empty table to a file, in place of what is there.
-    ///
-    /// # Errors
-    /// [`MemoryError::File`].
-    pub fn create(
-        path: &Path,
-        sets: u32,
-        ticks_per_second: u64,
-        seed: &Seed,
-    ) -> Result<Self, MemoryError> {
-        let failed = |source| MemoryError::File {
-            path: path.to_owned(),
-            source,
-        };
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)
-            .map_err(failed)?;
-        file.set_len(table_bytes(sets)).map_err(failed)?;
-        let map = MmapRaw::map_raw(&file).map_err(failed)?;
         Ok(Self::described(map, sets, ticks_per_second, seed))
     }
 
@@ -170,7 +145,7 @@ impl<const SHARED: bool> Region<SHARED> {
             records: unsafe { base.add(records) }.cast(),
             sets,
             seed,
-            _map: map,
+            map,
         }
     }
 
@@ -182,18 +157,39 @@ impl<const SHARED: bool> Region<SHARED> {
         unsafe { self.header.as_ref() }
     }
 
-    /// The whole table as bytes, to be written to a file. Meaningful while nobody changes it.
-    #[must_use]
-    pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self._map.len());
-        let words = self._map.len() / 8;
-        let base: *const AtomicU64 = self._map.as_ptr().cast();
-        for index in 0..words {
+    /// Writes the table to a file, in place of what is there. The file is whole or as it was
+    /// before: a copy beside it takes its place at the end. Meaningful while nobody changes the
+    /// table.
+    ///
+    /// # Errors
+    /// [`MemoryError::File`].
+    pub fn save(&self, path: &Path) -> Result<(), MemoryError> {
+        let failed = |source| MemoryError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".part");
+        let beside = PathBuf::from(beside);
+        let written = self
+            .write(&beside)
+            .and_then(|()| std::fs::rename(&beside, path));
+        written.map_err(|error| {
+            // The first error is the one to tell.
+            let _ = std::fs::remove_file(&beside);
+            failed(error)
+        })
+    }
+
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let mut file = BufWriter::new(File::create(path)?);
+        let base: *const AtomicU64 = self.map.as_ptr().cast();
+        for index in 0..self.map.len() / size_of::<AtomicU64>() {
             // SAFETY: within the mapping, aligned, and read atomically.
-            let word = unsafe { &*base.add(index) }.load(std::sync::atomic::Ordering::Relaxed);
-            bytes.extend_from_slice(&word.to_ne_bytes());
+            let word = unsafe { &*base.add(index) }.load(Relaxed);
+            file.write_all(&word.to_ne_bytes())?;
         }
-        bytes
+        file.into_inner()?.sync_all()
     }
 }
 

@@ -157,7 +157,7 @@ pub fn ipv6<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network
     let address = |half: &[u8]| {
         half.first_chunk()
             .copied()
-            .map_or(Address::default(), Address::from_octets)
+            .map_or_else(Address::default, Address::from_octets)
     };
     let payload = u16::from_be_bytes([l0, l1]);
     let mut network = Network {

@@ -271,7 +271,7 @@ impl<M: Memory, O: Watch> Table for SetTable<M, O> {
         first: &Tuple,
         second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
-        self.search(place, &first, second)
+        self.search(place, first, second)
     }
 
     #[inline]

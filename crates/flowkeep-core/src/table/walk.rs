@@ -43,15 +43,16 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     /// Every entry, with its tuple and a handle. An entry that is replaced while it is read is
     /// left out; one that comes or goes meanwhile may be there or not.
     pub fn iter(&self) -> impl Iterator<Item = (Handle<'_, M::Word>, Tuple, Entry)> {
-        (0..self.records()).filter_map(|index| {
-            let record = self.memory.record(index)?;
-            let (life, tuple, entry) = record.snapshot()?;
-            Some((
-                Handle::new(record, index, life.generation(), M::SHARED),
-                tuple,
-                entry,
-            ))
-        })
+        (0..self.records()).filter_map(|index| self.at(index))
+    }
+
+    /// The entry in a slot, by the number that [`Handle::index`] gives.
+    #[must_use]
+    pub fn at(&self, index: u32) -> Option<(Handle<'_, M::Word>, Tuple, Entry)> {
+        let record = self.memory.record(index)?;
+        let (life, tuple, entry) = record.snapshot()?;
+        let handle = Handle::new(record, index, life.generation(), M::SHARED);
+        Some((handle, tuple, entry))
     }
 
     /// Counts the entries by state. Reads one word of each record.

@@ -13,6 +13,17 @@ use flowkeep::protocol::Protocol;
 use flowkeep::replay::RuleSet;
 use flowkeep::top::Measure;
 
+const LIST_EXAMPLES: &str = "\
+Examples:
+  flowkeep replay --save evening.table trace.pcap
+  flowkeep list --table evening.table --state answered --top 10
+      The ten greatest connections that were open when the capture ended.
+
+Exit status:
+  0  the table was read
+  1  it could not be read, or the output not be written
+  2  the command line is wrong";
+
 /// Tracks network connections.
 #[derive(Debug, Parser)]
 #[command(name = "flowkeep", version, about, max_term_width = 100)]
@@ -27,6 +38,9 @@ pub(super) enum Command {
     /// Show the connections of captures
     #[command(long_about = REPLAY, after_long_help = EXAMPLES)]
     Replay(Box<Replay>),
+    /// Show the connections of a saved table
+    #[command(after_long_help = LIST_EXAMPLES)]
+    List(Box<List>),
     /// Write a completion script for a shell
     #[command(after_help = "For example: flowkeep completions bash > \
                             /usr/share/bash-completion/completions/flowkeep")]
@@ -72,12 +86,12 @@ Events:
   closing, reopened, expired
 
 Formats:
-  table   for people, sorted by start; times in UTC
+  table   for people; times in UTC
   json    one object: {\"connections\": [...], \"summary\": {...}}, with \"events\" for --events
   ndjson  one object a line for each connection or event; no summary, unless alone
   csv     with a header; no summary
-  The last three list connections as they end, then those that did not, in no order. Bytes are \
-integers, times RFC 3339, durations seconds.
+  Connections stand in the order in which they began. In the last three, bytes are integers, times \
+RFC 3339, durations seconds.
 
 Exit status:
   0  all was read
@@ -105,13 +119,36 @@ pub(super) struct Replay {
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) connections: u32,
 
-    /// The format
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
-    pub(super) output: Format,
-
     /// Show each event in its time, rather than connections
     #[arg(short, long, conflicts_with_all = ["top", "summary"])]
     pub(super) events: bool,
+
+    /// At the end, write the connections that are still in the table to a file, in place of what
+    /// is there: 'flowkeep list --table' shows it
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(super) save: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) listing: Listing,
+}
+
+/// `flowkeep list`.
+#[derive(Args, Debug)]
+pub(super) struct List {
+    /// A table that 'flowkeep replay --save' has written
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(super) table: PathBuf,
+
+    #[command(flatten)]
+    pub(super) listing: Listing,
+}
+
+/// What to show of the connections, and how.
+#[derive(Args, Debug)]
+pub(super) struct Listing {
+    /// The format
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(super) output: Format,
 
     /// Show the summary only
     #[arg(short, long, conflicts_with_all = ["top", "no_summary"])]

@@ -1,6 +1,7 @@
 //! The command line: what it takes, and what each command does.
 
 mod arguments;
+mod list;
 mod progress;
 mod replay;
 mod sink;
@@ -16,6 +17,7 @@ use self::arguments::{Arguments, Command};
 pub(crate) fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::List(arguments) => list::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "flowkeep", &mut script);

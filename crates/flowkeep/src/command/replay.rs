@@ -1,20 +1,15 @@
 //! `flowkeep replay`.
 
 use std::cell::RefCell;
-use std::io::{self, BufWriter, IsTerminal, StdoutLock};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anstream::AutoStream;
-use clap::error::ErrorKind;
-use clap::{ColorChoice, CommandFactory};
 use flowkeep::capture::{Error, Reader};
-use flowkeep::output::{Content, Csv, Json, Ndjson, Output, Report, Table};
 use flowkeep::replay::{Options, Replay};
-use flowkeep::top::Top;
 
-use super::arguments::{self, Arguments, Format};
+use super::arguments;
 use super::exit_code;
 use super::progress::Progress;
 use super::sink::Sink;
@@ -23,28 +18,11 @@ use super::sink::Sink;
 const PACKETS_PER_UPDATE: u64 = 16_384;
 
 pub(super) fn run(arguments: &arguments::Replay) -> ExitCode {
-    if arguments.summary && arguments.output == Format::Csv {
-        conflict("csv has no place for a summary: take --output json or ndjson");
-    }
-    let content = match (arguments.events, arguments.summary) {
-        (true, _) => Content::Events,
-        (_, true) => Content::Summary,
-        _ => Content::Connections,
-    };
-    let output = match output(arguments, content) {
-        Ok(output) => output,
+    let live = arguments.events && arguments.files.iter().any(|file| file == Path::new("-"));
+    let sink = match Sink::new("replay", &arguments.listing, arguments.events, live) {
+        Ok(sink) => RefCell::new(sink),
         Err(error) => return exit_code(Err(error)),
     };
-    let sink = RefCell::new(Sink {
-        output,
-        content,
-        filter: arguments.filters.filter(),
-        top: arguments.top.map(|n| Top::new(n, arguments.by.into())),
-        live: arguments.files.iter().any(|file| file == Path::new("-")),
-        shown: 0,
-        written: Ok(()),
-    });
-
     let options = Options {
         rules: arguments.rules.into(),
         local: arguments.local.clone(),
@@ -75,35 +53,21 @@ pub(super) fn run(arguments: &arguments::Replay) -> ExitCode {
             break;
         }
     }
-    let elapsed = start.elapsed();
     progress.clear();
-
+    if let Some(path) = &arguments.save {
+        replay.flush(&mut |event| sink.borrow_mut().event(&event));
+        if let Err(error) = replay.save(path) {
+            eprintln!("flowkeep: the table was not saved: {error}");
+            whole = false;
+        }
+    }
     let summary = replay.finish(
         &mut |event| sink.borrow_mut().event(&event),
         &mut |connection| sink.borrow_mut().connection(connection),
     );
-    let mut sink = sink.into_inner();
-    sink.flush_top();
-    let report = Report {
-        summary: &summary,
-        shown: sink.shown,
-        elapsed,
-    };
-    let report = (!arguments.no_summary).then_some(&report);
-    let written = sink.written.and_then(|()| sink.output.finish(report));
-    match exit_code(written) {
+    match sink.into_inner().finish(&summary, Some(start.elapsed())) {
         ExitCode::SUCCESS if !whole => ExitCode::FAILURE,
         code => code,
-    }
-}
-
-/// Ends the program as clap does when arguments conflict.
-fn conflict(message: &str) -> ! {
-    let mut command = Arguments::command();
-    command.build();
-    match command.find_subcommand_mut("replay") {
-        Some(replay) => replay.error(ErrorKind::ArgumentConflict, message).exit(),
-        None => command.error(ErrorKind::ArgumentConflict, message).exit(),
     }
 }
 
@@ -116,6 +80,7 @@ fn read(
 ) -> Result<bool, Error> {
     let mut reader = Reader::open(file)?;
     let watch = reader.progress();
+    let live = sink.borrow().live;
     let mut packets = 0_u64;
     let end = loop {
         match reader.next_frame() {
@@ -128,6 +93,9 @@ fn read(
             ),
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
+        }
+        if live {
+            replay.flush(&mut |event| sink.borrow_mut().event(&event));
         }
         packets += 1;
         if packets.is_multiple_of(PACKETS_PER_UPDATE) {
@@ -144,24 +112,4 @@ fn read(
         whole &= !notice.oddity.loses_packets();
     }
     end.map(|()| whole)
-}
-
-fn output(arguments: &arguments::Replay, content: Content) -> io::Result<Box<dyn Output>> {
-    let stdout: BufWriter<StdoutLock<'static>> =
-        BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    Ok(match arguments.output {
-        Format::Table => {
-            let color = match arguments.color {
-                ColorChoice::Always => true,
-                ColorChoice::Never => false,
-                ColorChoice::Auto => {
-                    AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
-                }
-            };
-            Box::new(Table::new(stdout, content, color, arguments.top.is_none()))
-        }
-        Format::Json => Box::new(Json::new(stdout, content)?),
-        Format::Ndjson => Box::new(Ndjson::new(stdout, content)),
-        Format::Csv => Box::new(Csv::new(stdout, content)?),
-    })
 }

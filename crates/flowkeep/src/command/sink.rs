@@ -1,11 +1,20 @@
 //! Where connections and events go: through the filter, perhaps through the top, to the output.
 
-use std::io;
+use std::io::{self, BufWriter, StdoutLock};
+use std::process::ExitCode;
+use std::time::Duration;
 
+use anstream::AutoStream;
+use clap::error::ErrorKind;
+use clap::{ColorChoice, CommandFactory};
 use flowkeep::connection::{Connection, Event};
 use flowkeep::filter::Filter;
-use flowkeep::output::{Content, Output};
+use flowkeep::output::{Content, Csv, Json, Ndjson, Output, Report, Table};
+use flowkeep::replay::Summary;
 use flowkeep::top::Top;
+
+use super::arguments::{Arguments, Format, Listing};
+use super::exit_code;
 
 /// Takes what the replay hands out and remembers the first failure to write it.
 pub(super) struct Sink {
@@ -15,11 +24,53 @@ pub(super) struct Sink {
     pub(super) top: Option<Top>,
     /// Somebody may wait for each event: hand it on at once.
     pub(super) live: bool,
+    summarise: bool,
     pub(super) shown: u64,
     pub(super) written: io::Result<()>,
 }
 
 impl Sink {
+    /// Where the output of a command goes. Ends the program as clap does if the arguments do not
+    /// go together.
+    pub(super) fn new(
+        command: &str,
+        listing: &Listing,
+        events: bool,
+        live: bool,
+    ) -> io::Result<Self> {
+        if listing.summary && listing.output == Format::Csv {
+            let message = "csv has no place for a summary: take --output json or ndjson";
+            conflict(command, message);
+        }
+        let content = match (events, listing.summary) {
+            (true, _) => Content::Events,
+            (_, true) => Content::Summary,
+            _ => Content::Connections,
+        };
+        Ok(Self {
+            output: output(listing, content)?,
+            content,
+            filter: listing.filters.filter(),
+            top: listing.top.map(|n| Top::new(n, listing.by.into())),
+            live,
+            summarise: !listing.no_summary,
+            shown: 0,
+            written: Ok(()),
+        })
+    }
+
+    /// Writes what is left: the greatest connections, if those were wanted, and the summary.
+    pub(super) fn finish(mut self, summary: &Summary, elapsed: Option<Duration>) -> ExitCode {
+        self.flush_top();
+        let report = Report {
+            summary,
+            shown: self.shown,
+            elapsed,
+        };
+        let report = self.summarise.then_some(&report);
+        exit_code(self.written.and_then(|()| self.output.finish(report)))
+    }
+
     pub(super) fn event(&mut self, event: &Event) {
         if self.content == Content::Events && self.filter.matches(&event.connection) {
             self.write(|output| output.event(event));
@@ -39,7 +90,7 @@ impl Sink {
     }
 
     /// Writes the greatest connections, if those are wanted: all are known.
-    pub(super) fn flush_top(&mut self) {
+    fn flush_top(&mut self) {
         for connection in self.top.take().into_iter().flat_map(Top::into_sorted) {
             self.write(|output| output.connection(&connection));
         }
@@ -51,4 +102,34 @@ impl Sink {
             self.shown += 1;
         }
     }
+}
+
+/// Ends the program as clap does when arguments conflict.
+fn conflict(command: &str, message: &str) -> ! {
+    let mut all = Arguments::command();
+    all.build();
+    match all.find_subcommand_mut(command) {
+        Some(command) => command.error(ErrorKind::ArgumentConflict, message).exit(),
+        None => all.error(ErrorKind::ArgumentConflict, message).exit(),
+    }
+}
+
+fn output(listing: &Listing, content: Content) -> io::Result<Box<dyn Output>> {
+    let stdout: BufWriter<StdoutLock<'static>> =
+        BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    Ok(match listing.output {
+        Format::Table => {
+            let color = match listing.color {
+                ColorChoice::Always => true,
+                ColorChoice::Never => false,
+                ColorChoice::Auto => {
+                    AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+                }
+            };
+            Box::new(Table::new(stdout, content, color, listing.top.is_none()))
+        }
+        Format::Json => Box::new(Json::new(stdout, content)?),
+        Format::Ndjson => Box::new(Ndjson::new(stdout, content)),
+        Format::Csv => Box::new(Csv::new(stdout, content)?),
+    })
 }

@@ -48,16 +48,20 @@ fn event_record(event: &Event) -> impl Serialize {
 
 #[derive(Serialize)]
 struct SummaryRecord<'a> {
-    packets: u64,
-    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packets: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
     first: Option<String>,
     last: Option<String>,
     connections: u64,
     by_protocol_and_state: Vec<Cell>,
     errors: BTreeMap<&'a str, u64>,
     shown: u64,
-    elapsed: f64,
-    packets_per_second: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elapsed: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packets_per_second: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -70,8 +74,8 @@ struct Cell {
 fn summary_record<'a>(report: &Report<'a>) -> SummaryRecord<'a> {
     let summary = report.summary;
     SummaryRecord {
-        packets: summary.packets,
-        bytes: summary.bytes,
+        packets: report.elapsed.map(|_| summary.packets),
+        bytes: report.elapsed.map(|_| summary.bytes),
         first: summary.first.map(time),
         last: summary.last.map(time),
         connections: summary.connections,
@@ -86,8 +90,9 @@ fn summary_record<'a>(report: &Report<'a>) -> SummaryRecord<'a> {
             .collect(),
         errors: summary.errors.iter().copied().collect(),
         shown: report.shown,
-        elapsed: seconds(u64::try_from(report.elapsed.as_nanos()).unwrap_or(u64::MAX)),
-        packets_per_second: report.rate().round(),
+        elapsed: (report.elapsed)
+            .map(|elapsed| seconds(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))),
+        packets_per_second: report.rate().map(f64::round),
     }
 }
 

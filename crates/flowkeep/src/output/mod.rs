@@ -88,19 +88,19 @@ pub struct Report<'a> {
     pub summary: &'a Summary,
     /// Connections or events written, after filters.
     pub shown: u64,
-    /// How long the replay took.
-    pub elapsed: Duration,
+    /// How long the replay took; `None` if packets were not what was read, as of a saved table.
+    pub elapsed: Option<Duration>,
 }
 
 impl Report<'_> {
     /// Packets replayed in a second.
-    fn rate(&self) -> f64 {
-        let seconds = self.elapsed.as_secs_f64();
-        if seconds > 0.0 {
+    fn rate(&self) -> Option<f64> {
+        let seconds = self.elapsed?.as_secs_f64();
+        Some(if seconds > 0.0 {
             self.summary.packets as f64 / seconds
         } else {
             0.0
-        }
+        })
     }
 }
 

@@ -22,10 +22,12 @@ pub(super) fn write_summary(
     let mut fact = |name: &str, value: &dyn std::fmt::Display| {
         writeln!(out, "{title}{name:<12}{title:#}{value}")
     };
-    fact(
-        "packets",
-        &format_args!("{}, {}", Count(summary.packets), Bytes(summary.bytes)),
-    )?;
+    if report.elapsed.is_some() {
+        fact(
+            "packets",
+            &format_args!("{}, {}", Count(summary.packets), Bytes(summary.bytes)),
+        )?;
+    }
     if let (Some(first), Some(last)) = (summary.first, summary.last) {
         fact(
             "time (UTC)",
@@ -45,15 +47,13 @@ pub(super) fn write_summary(
         )?,
         _ => fact("connections", &connections)?,
     }
-    let nanoseconds = u64::try_from(report.elapsed.as_nanos()).unwrap_or(u64::MAX);
-    fact(
-        "replayed in",
-        &format_args!(
-            "{}, {} packets/s",
-            Elapsed(nanoseconds),
-            Count(report.rate() as u64)
-        ),
-    )?;
+    if let (Some(elapsed), Some(rate)) = (report.elapsed, report.rate()) {
+        let nanoseconds = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        fact(
+            "replayed in",
+            &format_args!("{}, {} packets/s", Elapsed(nanoseconds), Count(rate as u64)),
+        )?;
+    }
     if !summary.by_protocol_and_state.is_empty() {
         writeln!(out)?;
         write_states(out, &summary.by_protocol_and_state, title)?;

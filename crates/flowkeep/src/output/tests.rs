@@ -98,7 +98,7 @@ fn written(make: Make, content: Content, connections: &[Connection], summarize: 
     let report = Report {
         summary: &summary,
         shown: connections.len() as u64,
-        elapsed: Duration::from_millis(500),
+        elapsed: Some(Duration::from_millis(500)),
     };
     output.finish(summarize.then_some(&report)).expect("memory");
     let bytes = out.0.lock().expect("no other thread").clone();

@@ -11,15 +11,16 @@ use super::ended::Ended;
 use crate::connection::{Connection, IcmpError, State, Timestamp, Traffic};
 
 /// Nanoseconds of a second, the ticks of a replay's table.
-pub(super) const SECOND: u64 = 1_000_000_000;
+pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// An entry counts time since its creation in so many ticks, three days; then to the second.
 const LAST_SEEN_LIMIT: u64 = (1 << 48) - 1;
 
-/// Describes a connection.
-pub(super) fn describe(
+/// Describes a connection as it is at the second `now`.
+pub(crate) fn describe(
     ended: &Ended,
     settings: &Settings,
+    now: u32,
     icmp_errors: Vec<IcmpError>,
 ) -> Connection {
     let tuple = &ended.tuple;
@@ -36,7 +37,7 @@ pub(super) fn describe(
         originator: SocketAddr::new(tuple.destination().to_ip(family), tuple.source_port()),
         responder: SocketAddr::new(tuple.source().to_ip(family), tuple.destination_port()),
         state: State::Unanswered,
-        expired: ended.expired,
+        expired: ended.is_expired(now),
         originator_flags,
         responder_flags,
         sent: traffic(sent),

@@ -3,9 +3,11 @@
 use flowkeep_core::entry::{Counters, Entry, Marks};
 use flowkeep_core::tuple::Tuple;
 
+use super::describe::SECOND;
+
 /// What is reported of a connection that has left the table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     pub(super) tuple: Tuple,
     pub(super) tx: Counters,
     pub(super) rx: Counters,
@@ -15,11 +17,10 @@ pub(super) struct Ended {
     pub(super) marks: Marks,
     pub(super) tx_flags: u8,
     pub(super) rx_flags: u8,
-    pub(super) expired: bool,
 }
 
 impl Ended {
-    pub(super) const fn new(tuple: &Tuple, entry: &Entry, expired: bool) -> Self {
+    pub(crate) const fn new(tuple: &Tuple, entry: &Entry) -> Self {
         Self {
             tuple: *tuple,
             tx: entry.tx,
@@ -30,8 +31,20 @@ impl Ended {
             marks: entry.progress.marks,
             tx_flags: entry.progress.tx_flags,
             rx_flags: entry.progress.rx_flags,
-            expired,
         }
+    }
+}
+
+impl Ended {
+    /// Whether the connection was ended by another that began under its tuple, not by its
+    /// timeout: then its lifetime was cut to before its last packet.
+    pub(super) const fn is_retired(&self) -> bool {
+        (self.lifetime as u64) < self.last_seen / SECOND
+    }
+
+    /// Whether its timeout has passed by `now`.
+    pub(super) const fn is_expired(&self, now: u32) -> bool {
+        self.lifetime < now && !self.is_retired()
     }
 }
 
@@ -64,5 +77,10 @@ impl EndedList {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Ended> {
         self.chunks.iter().flatten()
+    }
+
+    /// The connection at this position of [`Self::iter`].
+    pub(super) fn get(&self, index: usize) -> Option<&Ended> {
+        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
     }
 }

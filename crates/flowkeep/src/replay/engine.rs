@@ -1,5 +1,7 @@
 //! The packets of a capture, one after another, through parser and table.
 
+use std::path::Path;
+
 use flowkeep_core::Error;
 use flowkeep_core::packet::{FragmentKey, LinkType, Network, Packet, ipv4, ipv6, link, transport};
 use flowkeep_core::rules::Rules;
@@ -26,6 +28,10 @@ pub(super) trait Engine {
         data: &[u8],
         on_event: &mut dyn FnMut(Event),
     );
+
+    fn flush(&mut self, on_event: &mut dyn FnMut(Event));
+
+    fn save(&self, path: &Path) -> Result<(), MemoryError>;
 
     fn finish(
         self: Box<Self>,
@@ -221,14 +227,23 @@ impl<R: Rules> Engine for Replayer<R> {
         }
     }
 
+    fn flush(&mut self, on_event: &mut dyn FnMut(Event)) {
+        for number in self.sent.saturating_sub(AHEAD)..self.sent {
+            self.arrive(number % AHEAD, on_event);
+        }
+        self.sent = 0;
+    }
+
+    fn save(&self, path: &Path) -> Result<(), MemoryError> {
+        self.connections.table.save(path)
+    }
+
     fn finish(
         mut self: Box<Self>,
         on_event: &mut dyn FnMut(Event),
         each: &mut dyn FnMut(&Connection),
     ) -> Summary {
-        for number in self.sent.saturating_sub(AHEAD)..self.sent {
-            self.arrive(number % AHEAD, on_event);
-        }
+        self.flush(on_event);
         self.errors[Error::FragmentUnknown.index()] += self.fragments.lost();
         let mut summary = core::mem::take(&mut self.summary);
         summary.errors = Error::ALL
@@ -237,11 +252,7 @@ impl<R: Rules> Engine for Replayer<R> {
             .filter(|(_, count)| *count != 0)
             .collect();
         self.connections.for_each(|connection| {
-            summary.connections += 1;
-            *summary
-                .by_protocol_and_state
-                .entry((connection.protocol, connection.state))
-                .or_default() += 1;
+            summary.note(connection);
             each(connection);
         });
         summary

@@ -1,6 +1,7 @@
 //! The table of a replay: it grows, and keeps what has ended.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 
@@ -14,6 +15,7 @@ use flowkeep_core::tuple::Tuple;
 
 use super::ended::{Ended, EndedList};
 use crate::memory::{MemoryError, Region};
+use crate::saved::save;
 
 /// The table is divided, so that it can grow by a part at a time: while a part is built anew only
 /// that part takes room twice.
@@ -29,10 +31,8 @@ type Part = SetTable<Region<false>, Archive>;
 pub(super) struct Archive(Rc<RefCell<EndedList>>);
 
 impl Watch for Archive {
-    fn replaced(&self, why: Replaced, tuple: &Tuple, entry: &Entry) {
-        self.0
-            .borrow_mut()
-            .push(Ended::new(tuple, entry, why == Replaced::Expired));
+    fn replaced(&self, _: Replaced, tuple: &Tuple, entry: &Entry) {
+        self.0.borrow_mut().push(Ended::new(tuple, entry));
     }
 }
 
@@ -78,7 +78,7 @@ impl GrowingTable {
             let mut expired = Vec::new();
             for (_, tuple, entry) in self.parts[number].iter() {
                 if entry.progress.expired(now.seconds) {
-                    expired.push(Ended::new(&tuple, &entry, true));
+                    expired.push(Ended::new(&tuple, &entry));
                 } else if larger
                     .insert(larger.place(&tuple), &tuple, &entry, now)
                     .is_err()
@@ -107,24 +107,37 @@ impl GrowingTable {
         part.prefetch_entry(place);
     }
 
-    /// Every entry.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Tuple, Entry)> {
-        self.parts
-            .iter()
-            .flat_map(|part| part.iter().map(|(_, tuple, entry)| (tuple, entry)))
+    /// Every entry, with the number by which [`Self::at`] gives it again.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Tuple, Entry)> {
+        self.parts.iter().zip(0..).flat_map(|(part, number)| {
+            part.iter().map(move |(handle, tuple, entry)| {
+                (number << 32 | u64::from(handle.index()), tuple, entry)
+            })
+        })
+    }
+
+    /// An entry by its number.
+    pub(super) fn at(&self, number: u64) -> Option<(Tuple, Entry)> {
+        let part = self.parts.get((number >> 32) as usize)?;
+        part.at(number as u32)
+            .map(|(_, tuple, entry)| (tuple, entry))
+    }
+
+    /// Writes what is in the table to a file.
+    pub(super) fn save(&self, path: &Path) -> Result<(), MemoryError> {
+        save(path, &self.seed, || {
+            self.iter().map(|(_, tuple, entry)| (tuple, entry))
+        })
     }
 
     /// Takes an entry out of the table and into the archive.
-    pub(super) fn end(&self, tuple: &Tuple, expired: bool) {
+    pub(super) fn end(&self, tuple: &Tuple) {
         use flowkeep_core::table::Slot as _;
         let (part, place) = self.locate(self.seed.hash(tuple));
         if let Some(handle) = part.find(place, tuple)
             && let Some(entry) = handle.entry()
         {
-            self.archive
-                .0
-                .borrow_mut()
-                .push(Ended::new(tuple, &entry, expired));
+            self.archive.0.borrow_mut().push(Ended::new(tuple, &entry));
             part.remove(&handle);
         }
     }

@@ -31,6 +31,7 @@ mod tests;
 mod tracking;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use flowkeep_core::packet::LinkType;
 use flowkeep_core::rules::{self, Cilium18, Cilium119};
@@ -38,6 +39,8 @@ use flowkeep_core::rules::{self, Cilium18, Cilium119};
 use crate::connection::{Connection, Event, State, Timestamp};
 use crate::memory::MemoryError;
 use crate::prefix::Prefix;
+pub(crate) use describe::{SECOND, describe};
+pub(crate) use ended::Ended;
 use engine::{Engine, Replayer};
 
 /// Whose behaviour a replay shows.
@@ -97,6 +100,17 @@ pub struct Summary {
     pub errors: Vec<(&'static str, u64)>,
 }
 
+impl Summary {
+    /// Counts a connection.
+    pub(crate) fn note(&mut self, connection: &Connection) {
+        self.connections += 1;
+        *self
+            .by_protocol_and_state
+            .entry((connection.protocol, connection.state))
+            .or_default() += 1;
+    }
+}
+
 /// A replay under way.
 pub struct Replay {
     engine: Box<dyn Engine>,
@@ -136,7 +150,22 @@ impl Replay {
         self.engine.packet(link, time, wire_length, data, on_event);
     }
 
-    /// Ends the replay: every connection once, those first that ended first.
+    /// Gives the events of all packets so far, rather than with those of later packets: for a
+    /// stream that may pause.
+    pub fn flush(&mut self, on_event: &mut dyn FnMut(Event)) {
+        self.engine.flush(on_event);
+    }
+
+    /// Writes the connections that are in the table now to a file, in place of what is there:
+    /// [`SavedTable`](crate::saved::SavedTable) reads it. Call [`Self::flush`] before.
+    ///
+    /// # Errors
+    /// If the file can't be written.
+    pub fn save(&self, path: &Path) -> Result<(), MemoryError> {
+        self.engine.save(path)
+    }
+
+    /// Ends the replay: every connection once, by the time at which it began.
     pub fn finish(
         self,
         on_event: &mut dyn FnMut(Event),

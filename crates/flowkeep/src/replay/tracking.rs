@@ -208,10 +208,10 @@ impl<R: Rules> Connections<R> {
             .as_mut()
             .and_then(|alarms| alarms.next(&self.table, self.clock))
         {
-            let retired = is_retired(&entry);
+            let ended = Ended::new(&tuple, &entry);
+            let retired = ended.is_retired();
             if !retired && !tuple.flags().contains(Flags::RELATED) {
                 let time = (u64::from(entry.progress.lifetime) + 1) * SECOND;
-                let ended = Ended::new(&tuple, &entry, true);
                 let connection = self.describe(&ended);
                 on_event(Event {
                     time: Timestamp(time),
@@ -220,7 +220,7 @@ impl<R: Rules> Connections<R> {
                     connection,
                 });
             }
-            self.table.end(&tuple, !retired);
+            self.table.end(&tuple);
         }
     }
 
@@ -236,7 +236,7 @@ impl<R: Rules> Connections<R> {
         if self.alarms.is_none() {
             return;
         }
-        let connection = self.describe(&Ended::new(tuple, entry, false));
+        let connection = self.describe(&Ended::new(tuple, entry));
         on_event(Event {
             time: Timestamp(time),
             kind,
@@ -247,25 +247,49 @@ impl<R: Rules> Connections<R> {
 
     fn describe(&self, ended: &Ended) -> Connection {
         let errors = self.icmp_errors.get(&(ended.tuple, ended.created));
-        describe(ended, &self.settings, errors.cloned().unwrap_or_default())
+        describe(
+            ended,
+            &self.settings,
+            self.clock,
+            errors.cloned().unwrap_or_default(),
+        )
     }
 
-    /// Every connection: those that have ended in the order in which they did, then the rest.
+    /// Every connection, by the time at which it began.
     pub(super) fn for_each(&self, mut each: impl FnMut(&Connection)) {
         let ended = self.table.take_ended();
-        let alive = self.table.iter().map(|(tuple, entry)| {
-            let expired = entry.progress.expired(self.clock) && !is_retired(&entry);
-            Ended::new(&tuple, &entry, expired)
-        });
-        // Entries that only relate errors are no connections.
-        ended
+        // Sixteen bytes a connection: where it is, and by what it is sorted.
+        let among_ended = (ended.iter().zip(0_u64..))
+            .map(|(ended, number)| (ended.created, number | AMONG_ENDED));
+        let alive = self
+            .table
             .iter()
-            .copied()
-            .chain(alive)
+            .map(|(number, _, entry)| (entry.created, number));
+        let mut order: Vec<(u64, u64)> = among_ended.chain(alive).collect();
+        let get = |number: u64| {
+            if number & AMONG_ENDED != 0 {
+                ended.get((number & !AMONG_ENDED) as usize).copied()
+            } else {
+                self.table
+                    .at(number)
+                    .map(|(tuple, entry)| Ended::new(&tuple, &entry))
+            }
+        };
+        order.sort_unstable_by(|&(a, one), &(b, other)| {
+            let tuple = |number| get(number).map(|ended| ended.tuple);
+            a.cmp(&b).then_with(|| tuple(one).cmp(&tuple(other)))
+        });
+        order
+            .iter()
+            .filter_map(|&(_, number)| get(number))
+            // Entries that only relate errors are no connections.
             .filter(|ended| !ended.tuple.flags().contains(Flags::RELATED))
             .for_each(|ended| each(&self.describe(&ended)));
     }
 }
+
+/// Marks the number of a connection that is no longer in the table.
+const AMONG_ENDED: u64 = 1 << 63;
 
 /// What happened to a known connection, if it is worth an event.
 fn kind_of(
@@ -292,12 +316,6 @@ fn kind_of(
     } else {
         None
     }
-}
-
-/// Whether a connection was ended by another that began under its tuple, not by its timeout: then
-/// its lifetime was cut to before its last packet.
-fn is_retired(entry: &Entry) -> bool {
-    u64::from(entry.progress.lifetime) < entry.last_seen / SECOND
 }
 
 /// A random word, from the standard library's own seeding.

@@ -1,0 +1,173 @@
+//! Tables in files: written when a replay ends, read by whoever has a question later.
+
+use std::path::Path;
+
+use flowkeep_core::entry::Entry;
+use flowkeep_core::settings::Settings;
+use flowkeep_core::table::{LANES, Seed, SetTable, Table};
+use flowkeep_core::tracker::Instant;
+use flowkeep_core::tuple::{Flags, Tuple};
+
+use crate::connection::Connection;
+use crate::memory::{MemoryError, Region};
+use crate::replay::{Ended, SECOND, Summary, describe};
+
+/// How full a saved table is: it does not grow, so there is no reason to leave more room.
+const FILL: f64 = 0.7;
+
+/// Writes a table with these entries to a file, in place of what is there. Their times are in
+/// nanoseconds since the Unix epoch.
+///
+/// # Errors
+/// [`MemoryError::Refused`] and [`MemoryError::File`].
+pub(crate) fn save<I>(path: &Path, seed: &Seed, entries: impl Fn() -> I) -> Result<(), MemoryError>
+where
+    I: Iterator<Item = (Tuple, Entry)>,
+{
+    let count = entries().count();
+    // A float's conversion saturates.
+    let mut sets = ((count as f64 / FILL / LANES as f64).ceil() as u32).max(1);
+    loop {
+        let table = SetTable::new(Region::<false>::anonymous(sets, SECOND, seed)?);
+        let refused = entries().any(|(tuple, entry)| {
+            // At second 0 nothing has expired, so nothing makes room for anything.
+            table
+                .insert(table.place(&tuple), &tuple, &entry, Instant::default())
+                .is_err()
+        });
+        if !refused && table.iter().count() == count {
+            return table.memory().save(path);
+        }
+        sets = sets.saturating_mul(2);
+    }
+}
+
+/// A table that was saved to a file.
+#[derive(Debug)]
+pub struct SavedTable {
+    table: SetTable<Region<false>>,
+}
+
+impl SavedTable {
+    /// Opens a saved table.
+    ///
+    /// # Errors
+    /// [`MemoryError::File`] if the file can't be read, [`MemoryError::Layout`] if it is not a
+    /// table of this program's layout version.
+    pub fn open(path: &Path) -> Result<Self, MemoryError> {
+        Ok(Self {
+            table: SetTable::new(Region::open(path)?),
+        })
+    }
+
+    /// How many entries there is room for.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.table.capacity()
+    }
+
+    /// Tells `each` of every connection, by the time at which it began, as it was when the last
+    /// packet of all was seen.
+    pub fn for_each(&self, mut each: impl FnMut(&Connection)) -> Summary {
+        let ticks = self.table.memory().header().ticks_per_second();
+        let nanoseconds = |time: u64| {
+            let wide = u128::from(time) * u128::from(SECOND) / u128::from(ticks.max(1));
+            u64::try_from(wide).unwrap_or(u64::MAX)
+        };
+        let last = self
+            .table
+            .iter()
+            .map(|(_, _, entry)| entry.last_seen)
+            .max()
+            .unwrap_or(0);
+        let now = u32::try_from(nanoseconds(last) / SECOND).unwrap_or(u32::MAX);
+        let mut order: Vec<(u64, u32)> = self
+            .table
+            .iter()
+            .map(|(handle, _, entry)| (entry.created, handle.index()))
+            .collect();
+        order.sort_unstable();
+        let mut summary = Summary::default();
+        let settings = Settings::default();
+        for (_, index) in order {
+            let Some((_, tuple, mut entry)) = self.table.at(index) else {
+                continue;
+            };
+            if tuple.flags().contains(Flags::RELATED) {
+                continue;
+            }
+            entry.created = nanoseconds(entry.created);
+            entry.last_seen = nanoseconds(entry.last_seen);
+            let connection = describe(&Ended::new(&tuple, &entry), &settings, now, Vec::new());
+            summary.note(&connection);
+            each(&connection);
+        }
+        summary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowkeep_core::packet::LinkType;
+
+    use super::*;
+    use crate::connection::Timestamp;
+    use crate::replay::{Options, Replay};
+
+    /// UDP of no payload from a port of 192.0.2.1 to port 53 of 192.0.2.2.
+    fn packet(port: u16) -> [u8; 28] {
+        let [high, low] = port.to_be_bytes();
+        [
+            0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, high, low, 0, 53,
+            0, 8, 0, 0,
+        ]
+    }
+
+    #[test]
+    fn a_saved_table_has_what_was_in_it() {
+        let path = std::env::temp_dir().join(format!("flowkeep-saved-{}", std::process::id()));
+        let mut replay = Replay::new(Options::default()).expect("memory");
+        for port in 1..=3000 {
+            let time = Timestamp(SECOND + u64::from(port));
+            replay.packet(LinkType::RawIp, time, 28, &packet(port), &mut |_| {});
+        }
+        replay.flush(&mut |_| {});
+        replay.save(&path).expect("a temporary file can be written");
+        let saved = SavedTable::open(&path).expect("it was just saved");
+        let (mut listed, mut replayed) = (Vec::new(), Vec::new());
+        let summary = saved.for_each(|connection| listed.push(connection.clone()));
+        replay.finish(&mut |_| {}, &mut |connection| {
+            replayed.push(connection.clone())
+        });
+        std::fs::remove_file(&path).expect("it was there");
+        assert_eq!(summary.connections, 3000);
+        assert_eq!(listed, replayed);
+    }
+
+    #[test]
+    fn what_is_no_table_is_refused() {
+        let path = std::env::temp_dir().join(format!("flowkeep-refused-{}", std::process::id()));
+        let said = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("a temporary file can be written");
+            SavedTable::open(&path)
+                .expect_err("not a table")
+                .to_string()
+        };
+        let seed = Seed::from_u64(1);
+        let table = Region::<false>::anonymous(2, SECOND, &seed).expect("memory");
+        table.save(&path).expect("a temporary file can be written");
+        let good = std::fs::read(&path).expect("it was just saved");
+        let name = path.display();
+        assert_eq!(said(b""), format!("{name}: not a Flowkeep table"));
+        assert_eq!(said(&[0; 8192]), format!("{name}: not a Flowkeep table"));
+        let cut = said(&good[..good.len() - 1]);
+        assert_eq!(cut, format!("{name}: the table is cut short"));
+        let mut other = good.clone();
+        other[8] = 77;
+        assert!(said(&other).contains("layout version 77"));
+        let mut corrupt = good;
+        corrupt[16..24].fill(0xff);
+        assert!(said(&corrupt).contains("corrupt"));
+        std::fs::remove_file(&path).expect("it was there");
+    }
+}
