@@ -2,7 +2,7 @@
 //!
 //! A set of rules is a type, chosen at compile time: the hot path pays nothing for the choice.
 //! Each constant is one difference between the sets. `A1` and the like name the paragraph of
-//! `docs/conformance.md` that describes it.
+//! `docs/differences.md` that describes it.
 
 /// A set of rules. The constants of [`Cilium119`] are the defaults, so that a set shows only what
 /// it does otherwise.

@@ -16,3 +16,8 @@ pub mod replay;
 mod sample;
 pub mod saved;
 pub mod top;
+
+/// The README's Rust has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
