@@ -1,0 +1,225 @@
+//! A table of a few slots whose words are the model checker's.
+
+use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use flowkeep_core::entry::Entry;
+use flowkeep_core::error::Refusal;
+use flowkeep_core::table::{
+    Handle, Head, LANES, Memory, Record, Seed, SetTable, Statistic, Table, Word,
+};
+use flowkeep_core::tuple::Tuple;
+use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use loom::sync::atomic::{AtomicU64, fence};
+
+use crate::common::peek::sets_of;
+use crate::common::{Worth, at, entry, random_tuple};
+
+/// The time of every insertion.
+pub(crate) const NOW: u32 = 1000;
+/// The seed of every table's hash.
+const SEED: u64 = 1;
+
+thread_local! {
+    /// What the next words begin with; after that, 0. The model's threads are all on one.
+    static INITIAL: RefCell<VecDeque<u64>> = const { RefCell::new(VecDeque::new()) };
+    static MADE: RefCell<Vec<Arc<AtomicU64>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A word of which the model checker knows every store that a load may see.
+pub(crate) struct Checked(Arc<AtomicU64>);
+
+impl Default for Checked {
+    fn default() -> Self {
+        let value = INITIAL.with_borrow_mut(VecDeque::pop_front);
+        let word = Arc::new(AtomicU64::new(value.unwrap_or(0)));
+        MADE.with_borrow_mut(|made| made.push(Arc::clone(&word)));
+        Self(word)
+    }
+}
+
+impl Word for Checked {
+    fn load(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn load_acquire(&self) -> u64 {
+        self.0.load(Acquire)
+    }
+
+    fn store(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    fn store_release(&self, value: u64) {
+        self.0.store(value, Release);
+    }
+
+    fn exchange(&self, current: u64, new: u64) -> bool {
+        self.0
+            .compare_exchange(current, new, AcqRel, Relaxed)
+            .is_ok()
+    }
+
+    fn add(&self, value: u64) {
+        self.0.fetch_add(value, Relaxed);
+    }
+
+    fn flip(&self, bits: u64) {
+        self.0.fetch_xor(bits, Relaxed);
+    }
+
+    fn fence_acquire() {
+        fence(Acquire);
+    }
+
+    fn fence_release() {
+        fence(Release);
+    }
+
+    fn relax() {
+        loom::thread::yield_now();
+    }
+}
+
+/// Memory of a few slots a set. The others have a tag, as if they were taken, and no record.
+pub(crate) struct Small {
+    seed: Seed,
+    lanes: usize,
+    heads: Vec<Head<Checked>>,
+    records: Vec<Record<Checked>>,
+    /// The words of the heads, once more.
+    words: Vec<Vec<Arc<AtomicU64>>>,
+}
+
+impl Memory for Small {
+    type Word = Checked;
+
+    fn sets(&self) -> u32 {
+        self.heads.len() as u32
+    }
+
+    fn seed(&self) -> &Seed {
+        &self.seed
+    }
+
+    fn head(&self, set: u32) -> Option<&Head<Checked>> {
+        self.heads.get(set as usize)
+    }
+
+    fn record(&self, index: u32) -> Option<&Record<Checked>> {
+        let (set, lane) = (index as usize / LANES, index as usize % LANES);
+        (lane < self.lanes)
+            .then(|| self.records.get(set * self.lanes + lane))
+            .flatten()
+    }
+
+    fn count(&self, _: Statistic) {}
+}
+
+pub(crate) type SmallTable = SetTable<Small>;
+
+/// Words of a head, behind its tags.
+const LOCK: usize = 6;
+const DISPLACED: usize = 7;
+
+/// The tag of slots that are not there.
+const TAKEN: u8 = 0xff;
+
+/// A table of `sets` sets with `lanes` slots each.
+pub(crate) fn table(sets: usize, lanes: usize) -> Arc<SmallTable> {
+    let mut words = Vec::new();
+    let heads = (0..sets)
+        .map(|_| {
+            let tags: [u8; LANES] =
+                std::array::from_fn(|lane| if lane < lanes { 0 } else { TAKEN });
+            let tags = tags.chunks_exact(8).map(|eight| {
+                let reversed = eight.iter().rev();
+                reversed.fold(0, |word, &tag| word << 8 | u64::from(tag))
+            });
+            INITIAL.with_borrow_mut(|initial| initial.extend(tags));
+            MADE.take();
+            let head = Head::default();
+            words.push(MADE.take());
+            head
+        })
+        .collect();
+    let records = (0..sets * lanes).map(|_| Record::default()).collect();
+    MADE.take();
+    Arc::new(SetTable::new(Small {
+        seed: Seed::from_u64(SEED),
+        lanes,
+        heads,
+        records,
+        words,
+    }))
+}
+
+/// Tuples whose first and second sets, of `sets`, are these. All have the same tag, so that
+/// nothing but the key tells them apart.
+pub(crate) fn tuples(sets: u32, first: u32, second: u32) -> impl Iterator<Item = Tuple> {
+    const TAG: u8 = 7;
+    let mut random = fastrand::Rng::with_seed(1);
+    let seed = Seed::from_u64(SEED);
+    std::iter::repeat_with(move || random_tuple(&mut random))
+        .filter(move |tuple| sets_of(&seed, sets, tuple) == (first, second, TAG))
+}
+
+pub(crate) fn insert<'t>(
+    table: &'t SmallTable,
+    tuple: &Tuple,
+    number: u32,
+    worth: Worth,
+    lifetime: u32,
+) -> Result<Handle<'t, Checked>, Refusal> {
+    let entry = entry(number, worth, lifetime);
+    table.insert(table.place(tuple), tuple, &entry, at(NOW))
+}
+
+pub(crate) fn find<'t>(table: &'t SmallTable, tuple: &Tuple) -> Option<Handle<'t, Checked>> {
+    table.find(table.place(tuple), tuple)
+}
+
+/// Whether an entry is the one of that number, but for what others may have advanced or counted.
+pub(crate) fn is(found: &Entry, number: u32) -> bool {
+    let made = entry(number, Worth::Answered, 0);
+    (
+        found.source_identity,
+        found.rev_nat_index,
+        found.nat_port,
+        found.nat_address,
+        found.created,
+    ) == (
+        made.source_identity,
+        made.rev_nat_index,
+        made.nat_port,
+        made.nat_address,
+        made.created,
+    )
+}
+
+/// What is in a table that nobody is changing any more, after a check that it is consistent.
+pub(crate) fn settled(table: &SmallTable) -> Vec<(Tuple, Entry)> {
+    let memory = table.memory();
+    let (mut displaced, mut used) = (vec![0; memory.heads.len()], HashSet::new());
+    let mut contents: Vec<(Tuple, Entry)> = Vec::new();
+    for (handle, tuple, entry) in table.iter() {
+        assert!(contents.iter().all(|(other, _)| *other != tuple), "twice");
+        let found = find(table, &tuple).map(|found| found.index());
+        assert_eq!(found, Some(handle.index()));
+        let (first, _, _) = sets_of(&memory.seed, memory.sets(), &tuple);
+        displaced[first as usize] += u64::from(handle.index() / LANES as u32 != first);
+        used.insert(handle.index() as usize);
+        contents.push((tuple, entry));
+    }
+    for (set, words) in memory.words.iter().enumerate() {
+        for lane in 0..memory.lanes {
+            let tagged = words[lane / 8].load(Relaxed) >> (lane % 8 * 8) & 0xff != 0;
+            assert_eq!(tagged, used.contains(&(set * LANES + lane)), "tag");
+        }
+        assert_eq!(words[LOCK].load(Relaxed) & 1, 0, "left locked");
+        assert_eq!(words[DISPLACED].load(Relaxed), displaced[set], "displaced");
+    }
+    contents
+}
