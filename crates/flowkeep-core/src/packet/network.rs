@@ -174,7 +174,7 @@ pub fn ipv6<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network
         fragment: None,
     };
     if is_extension::<R>(protocol) || protocol == next_header::NONE {
-        extensions::<R, B>(bytes, &mut network)?;
+        network = extensions::<R, B>(bytes, network)?;
     }
     Ok(network)
 }
@@ -195,7 +195,10 @@ const fn is_extension<R: Rules>(header: u8) -> bool {
 
 /// Steps over extension headers. The last header looked at has to be the transport's.
 #[inline(never)]
-fn extensions<R: Rules, B: Bytes + ?Sized>(bytes: &B, network: &mut Network) -> Result<(), Error> {
+fn extensions<R: Rules, B: Bytes + ?Sized>(
+    bytes: &B,
+    mut network: Network,
+) -> Result<Network, Error> {
     let (mut header, mut at) = (network.protocol, network.transport);
     for _ in 0..R::IPV6_HEADERS {
         if header == next_header::NONE {
@@ -204,7 +207,7 @@ fn extensions<R: Rules, B: Bytes + ?Sized>(bytes: &B, network: &mut Network) -> 
         if !is_extension::<R>(header) {
             network.protocol = header;
             network.transport = at;
-            return Ok(());
+            return Ok(network);
         }
         if header == next_header::FRAGMENT {
             if !R::IPV6_FRAGMENTS {
@@ -224,7 +227,7 @@ fn extensions<R: Rules, B: Bytes + ?Sized>(bytes: &B, network: &mut Network) -> 
                 // What follows is payload, not headers.
                 network.protocol = next;
                 network.transport = at;
-                return Ok(());
+                return Ok(network);
             }
             header = next;
             continue;

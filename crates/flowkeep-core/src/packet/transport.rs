@@ -1,7 +1,7 @@
 //! The transport header: ports, TCP flags, what kind of ICMP.
 
 use super::quote::quoted;
-use super::{Bytes, Network};
+use super::{Bytes, Fragment, Network};
 use crate::Error;
 use crate::rules::Rules;
 use crate::settings::Settings;
@@ -70,6 +70,18 @@ pub struct FragmentKey {
 }
 
 impl FragmentKey {
+    /// The name of the packet that `network`, with this fragment header, is a part of.
+    #[must_use]
+    pub const fn new(network: &Network, fragment: &Fragment) -> Self {
+        Self {
+            destination: network.destination,
+            source: network.source,
+            id: fragment.id,
+            protocol: fragment.protocol,
+            family: network.family,
+        }
+    }
+
     /// The flags of a tuple of this family.
     #[must_use]
     pub const fn family_flags(&self) -> Flags {
@@ -124,7 +136,7 @@ pub fn transport<R: Rules, B: Bytes + ?Sized>(
     settings: &Settings,
     fragments: &mut impl Fragments,
 ) -> Result<Packet, Error> {
-    let mut packet = Packet {
+    let packet = Packet {
         tuple: network.tuple(),
         tcp_flags: 0,
         quote: None,
@@ -135,10 +147,10 @@ pub fn transport<R: Rules, B: Bytes + ?Sized>(
     if let Some(fragment) = network.fragment
         && (!R::FRAGMENTS_AS_WHOLE || fragments_tracked(fragments))
     {
-        return fragmented::<R, B>(bytes, network, settings, fragments, packet, fragment.first);
+        let network = *network;
+        return fragmented::<R, B>(bytes, &network, settings, fragments, packet, fragment.first);
     }
-    header::<R, B>(bytes, network, settings, &mut packet)?;
-    Ok(packet)
+    header::<R, B>(bytes, network, settings, packet)
 }
 
 const fn fragments_tracked<F: Fragments>(_: &F) -> bool {
@@ -146,29 +158,33 @@ const fn fragments_tracked<F: Fragments>(_: &F) -> bool {
 }
 
 /// The header of a whole packet, or of a first fragment.
+///
+/// Takes and returns the packet by value, like all below: what a pointer leads to can't stay in
+/// registers.
 #[inline(always)]
 fn header<R: Rules, B: Bytes + ?Sized>(
     bytes: &B,
     network: &Network,
     settings: &Settings,
-    packet: &mut Packet,
-) -> Result<(), Error> {
+    mut packet: Packet,
+) -> Result<Packet, Error> {
     let at = network.transport;
     match (network.protocol, network.family) {
         (protocol::TCP, _) => {
             packet.tcp_flags = tcp_flags(bytes, at)?;
-            ports(bytes, at, &mut packet.tuple)
+            packet.tuple = with_ports(bytes, at, packet.tuple)?;
         }
-        (protocol::UDP, _) => ports(bytes, at, &mut packet.tuple),
-        (protocol::ICMP, Family::V4) => icmp::<R, B>(bytes, at, packet, &ICMP),
-        (protocol::ICMPV6, Family::V6) => icmp::<R, B>(bytes, at, packet, &ICMPV6),
+        (protocol::UDP, _) => packet.tuple = with_ports(bytes, at, packet.tuple)?,
+        (protocol::ICMP, Family::V4) => return icmp::<R, B>(bytes, at, packet, &ICMP),
+        (protocol::ICMPV6, Family::V6) => return icmp::<R, B>(bytes, at, packet, &ICMPV6),
         (protocol::SCTP, _) if R::OTHER_PROTOCOLS && settings.sctp => {
-            ports(bytes, at, &mut packet.tuple)
+            packet.tuple = with_ports(bytes, at, packet.tuple)?;
         }
         // ICMP of the other family is one of these.
-        _ if R::OTHER_PROTOCOLS && settings.other_protocols => Ok(()),
-        _ => Err(Error::UnknownProtocol),
+        _ if R::OTHER_PROTOCOLS && settings.other_protocols => {}
+        _ => return Err(Error::UnknownProtocol),
     }
+    Ok(packet)
 }
 
 /// The flags byte. All of bytes 12 and 13 have to be there, as the specification has it.
@@ -178,12 +194,12 @@ fn tcp_flags<B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<u8, Error> {
     Ok(flags)
 }
 
-/// The ports, crossed.
+/// The tuple with the ports, crossed.
 #[inline(always)]
-fn ports<B: Bytes + ?Sized>(bytes: &B, at: usize, tuple: &mut Tuple) -> Result<(), Error> {
+fn with_ports<B: Bytes + ?Sized>(bytes: &B, at: usize, tuple: Tuple) -> Result<Tuple, Error> {
     let [s0, s1, d0, d1] = bytes.read(at).ok_or(Error::TransportTruncated)?;
-    *tuple = tuple.with_ports(u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
-    Ok(())
+    let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+    Ok(tuple.with_ports(source, destination))
 }
 
 /// The types of ICMP or ICMPv6 that matter.
@@ -211,9 +227,9 @@ const ICMPV6: IcmpTypes = IcmpTypes {
 fn icmp<R: Rules, B: Bytes + ?Sized>(
     bytes: &B,
     at: usize,
-    packet: &mut Packet,
+    mut packet: Packet,
     types: &IcmpTypes,
-) -> Result<(), Error> {
+) -> Result<Packet, Error> {
     let icmp_type = bytes.byte(at).ok_or(Error::TransportTruncated)?;
     let code = bytes.byte(at + 1);
     if R::ICMP_NEEDS_CODE && !packet.tuple.flags().contains(Flags::IPV6) && code.is_none() {
@@ -234,12 +250,14 @@ fn icmp<R: Rules, B: Bytes + ?Sized>(
             }
         }
     }
-    Ok(())
+    Ok(packet)
 }
 
 /// A fragment: the first one has the header and is remembered, a later one asks for what the
 /// first one had.
-#[inline(never)]
+// BPF functions take five arguments.
+#[cfg_attr(target_arch = "bpf", inline(always))]
+#[cfg_attr(not(target_arch = "bpf"), inline(never))]
 fn fragmented<R: Rules, B: Bytes + ?Sized>(
     bytes: &B,
     network: &Network,
@@ -251,56 +269,38 @@ fn fragmented<R: Rules, B: Bytes + ?Sized>(
     let Some(fragment) = network.fragment else {
         return Err(Error::NetworkMalformed);
     };
-    let key = FragmentKey {
-        destination: network.destination,
-        source: network.source,
-        id: fragment.id,
-        protocol: fragment.protocol,
-        family: network.family,
-    };
-    let atomic = first && !fragment.more;
+    let key = FragmentKey::new(network, &fragment);
     if R::FRAGMENTS_AS_WHOLE {
         return fragmented_1_8::<R, B>(bytes, network, settings, fragments, packet, key, first);
     }
-    let icmp = matches!(network.protocol, protocol::ICMP | protocol::ICMPV6);
-    let trackable = R::FRAGMENTS_OF_ANY_PROTOCOL
+    let atomic = first && !fragment.more;
+    let with_ports = R::FRAGMENTS_OF_ANY_PROTOCOL
         || matches!(network.protocol, protocol::TCP | protocol::UDP)
         || network.protocol == protocol::SCTP && settings.sctp;
+    if !atomic && !R::FRAGMENTS_OF_ANY_PROTOCOL && own_icmp(network) {
+        return Err(Error::IcmpFragment);
+    }
     if first {
-        if icmp && !atomic && !R::FRAGMENTS_OF_ANY_PROTOCOL && own_icmp(network) {
-            return Err(Error::IcmpFragment);
-        }
-        header::<R, B>(bytes, network, settings, &mut packet)?;
-        if !atomic && trackable && fragments_tracked(fragments) {
+        packet = header::<R, B>(bytes, network, settings, packet)?;
+        if !atomic && with_ports && fragments_tracked(fragments) {
             fragments.record(&key, recorded(&packet));
         }
         return Ok(packet);
     }
     packet.later_fragment = true;
-    if R::FRAGMENTS_OF_ANY_PROTOCOL {
-        if !fragments_tracked(fragments) {
-            return Err(Error::FragmentUnsupported);
-        }
-        let ports = fragments.ports(&key).ok_or(Error::FragmentUnknown)?;
-        apply(&mut packet.tuple, ports);
-        return Ok(packet);
+    if !with_ports {
+        return if settings.other_protocols {
+            Ok(packet)
+        } else {
+            Err(Error::UnknownProtocol)
+        };
     }
-    if icmp && own_icmp(network) {
-        return Err(Error::IcmpFragment);
+    if !fragments_tracked(fragments) {
+        return Err(Error::FragmentUnsupported);
     }
-    if trackable {
-        if !fragments_tracked(fragments) {
-            return Err(Error::FragmentUnsupported);
-        }
-        let ports = fragments.ports(&key).ok_or(Error::FragmentUnknown)?;
-        apply(&mut packet.tuple, ports);
-        return Ok(packet);
-    }
-    if settings.other_protocols {
-        Ok(packet)
-    } else {
-        Err(Error::UnknownProtocol)
-    }
+    let ports = fragments.ports(&key).ok_or(Error::FragmentUnknown)?;
+    apply(&mut packet.tuple, ports);
+    Ok(packet)
 }
 
 /// ICMP in IPv4, ICMPv6 in IPv6.
@@ -323,7 +323,7 @@ fn fragmented_1_8<R: Rules, B: Bytes + ?Sized>(
     first: bool,
 ) -> Result<Packet, Error> {
     if !matches!(network.protocol, protocol::TCP | protocol::UDP) || first {
-        header::<R, B>(bytes, network, settings, &mut packet)?;
+        packet = header::<R, B>(bytes, network, settings, packet)?;
         if matches!(network.protocol, protocol::TCP | protocol::UDP) {
             fragments.record(&key, recorded(&packet));
         }

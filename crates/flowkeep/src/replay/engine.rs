@@ -119,24 +119,14 @@ impl<R: Rules> Replayer<R> {
         data: &[u8],
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
-        let length = match network.length {
-            // The header leaves it open.
-            0 => u64::from(wire_length).saturating_sub(at as u64),
-            length => u64::from(length),
-        };
+        let length = ip_length(network, at, wire_length);
         let seen = Seen { time, length };
         let settings = &self.connections.settings;
         if let Some(fragment) = network.fragment {
             self.fragments.set_time(time);
             let parsed = transport::<R, [u8]>(data, network, settings, &mut self.fragments);
             if parsed == Err(Error::FragmentUnknown) {
-                let key = FragmentKey {
-                    destination: network.destination,
-                    source: network.source,
-                    id: fragment.id,
-                    protocol: fragment.protocol,
-                    family: network.family,
-                };
+                let key = FragmentKey::new(network, &fragment);
                 self.fragments.wait(Waiting { key, seen });
                 return Ok(());
             }
@@ -190,6 +180,23 @@ impl<R: Rules> Replayer<R> {
             );
             self.send(&later_fragment(tuple), seen, on_event);
         }
+    }
+}
+
+/// Bytes of an IP packet that begins at `at` of a frame: what its header states.
+///
+/// Where the header states nothing, it is the rest of the frame: of an IPv4 packet of a
+/// segmentation offload, and of an IPv6 packet that is longer than its header could state (RFC
+/// 2675, Linux's BIG TCP). A shorter IPv6 packet without a payload is just that, and padding may
+/// follow it.
+fn ip_length(network: &Network, at: usize, wire_length: u32) -> u64 {
+    const IPV6_HEADER: u64 = 40;
+    const LONGEST_PAYLOAD: u64 = 0xffff;
+    let rest = u64::from(wire_length).saturating_sub(at as u64);
+    match (network.length, network.family) {
+        (0, Family::V6) if rest <= IPV6_HEADER + LONGEST_PAYLOAD => IPV6_HEADER,
+        (0, _) => rest,
+        (length, _) => u64::from(length),
     }
 }
 
