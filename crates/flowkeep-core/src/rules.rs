@@ -38,6 +38,9 @@ pub trait Rules: Copy + 'static {
     const STATE_FILLED_LAST: bool = true;
     /// A loopback connection gets a second entry for its reply (B8).
     const LOOPBACK_ENTRY: bool = false;
+    /// A TCP connection's first packet is remembered with the flags that it had, and closes what
+    /// it begins if it has FIN or RST; else it counts as a SYN, whatever it was.
+    const FIRST_FLAGS_AS_THEY_ARE: bool = false;
     /// The entry that relates ICMP errors is stored before the connection's, with nothing counted
     /// (C1); else after it, as a copy that counts as past the handshake.
     const RELATED_ENTRY_FIRST: bool = true;
@@ -102,13 +105,14 @@ pub struct Cilium119;
 impl Rules for Cilium119 {}
 
 /// Flowkeep's own: 1.19's, and expired entries are not found, ICMP errors are related by what
-/// they quote, a SYN after a close begins a connection of its own, headers are checked and
-/// fragments of every protocol are followed.
+/// they quote, a SYN after a close begins a connection of its own, a lone FIN or RST one that is
+/// closing, headers are checked and fragments of every protocol are followed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Default;
 
 impl Rules for Default {
     const REOPENED_RETIRES: bool = true;
+    const FIRST_FLAGS_AS_THEY_ARE: bool = true;
     const ICMP_NEEDS_CODE: bool = false;
     const RELATED_ENTRY: bool = false;
     const FRAGMENTS_OF_ANY_PROTOCOL: bool = true;
