@@ -9,7 +9,8 @@ use crate::tuple::Family;
 #[non_exhaustive]
 pub enum LinkType {
     /// Ethernet II or 802.3 with LLC/SNAP; VLAN tags (802.1Q, QinQ), provider backbone
-    /// (802.1ah), MPLS, PPPoE sessions and Cisco FabricPath are stepped over.
+    /// (802.1ah), MPLS, PPPoE sessions, Cisco FabricPath and security group tags are stepped
+    /// over.
     Ethernet,
     /// None: the packet begins with its IP header (tun, WireGuard).
     RawIp,
@@ -56,6 +57,7 @@ mod ethertype {
     pub(super) const PPPOE_SESSION: u16 = 0x8864;
     pub(super) const BACKBONE: u16 = 0x88e7;
     pub(super) const FABRIC_PATH: u16 = 0x8903;
+    pub(super) const CISCO_METADATA: u16 = 0x8909;
     /// Smaller values are an 802.3 length, and an LLC header follows.
     pub(super) const FIRST: u16 = 0x0600;
 }
@@ -146,6 +148,11 @@ fn shims<B: Bytes + ?Sized>(bytes: &B, mut ethertype: u16, mut at: usize) -> Res
             }
             // RFC 2516: six bytes, then the PPP protocol.
             ethertype::PPPOE_SESSION => return ppp_protocol(bytes, at + 6),
+            // Version, length, a security group tag of four bytes, then what follows it.
+            ethertype::CISCO_METADATA => {
+                ethertype = bytes.u16(at + 6).ok_or(Error::LinkTruncated)?;
+                at += 8;
+            }
             // IEEE 802.1ah: a 4-byte service tag, then the customer's whole Ethernet header.
             ethertype::BACKBONE => {
                 ethertype = bytes.u16(at + 4 + 12).ok_or(Error::LinkTruncated)?;
