@@ -1,5 +1,6 @@
 //! What a developer of Flowkeep does often: `cargo xtask --help`.
 
+mod agree;
 mod bench;
 mod generate;
 mod verify;
@@ -20,6 +21,7 @@ enum Command {
     Generate(generate::Args),
     Bench(bench::Args),
     Verify(verify::Args),
+    Agree(agree::Args),
     #[command(hide = true)]
     Measure(bench::measure::Args),
 }
@@ -29,6 +31,7 @@ fn main() -> anyhow::Result<()> {
         Command::Generate(args) => generate::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Agree(args) => agree::run(&args),
         Command::Measure(args) => bench::measure::run(&args),
     }
 }
