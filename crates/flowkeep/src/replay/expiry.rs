@@ -7,15 +7,15 @@ use flowkeep_core::entry::Entry;
 use flowkeep_core::table::{Slot, Table};
 use flowkeep_core::tuple::Tuple;
 
-/// When each connection would expire as far as was known when it was last looked at. Each has one
-/// alarm; one that went off too early is set anew.
+/// When each connection would expire as far as was known when it was last looked at. One that went
+/// off too early is set anew. A connection that closes gets another one, which goes off sooner.
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
     heap: BinaryHeap<Reverse<(u32, u64, Tuple)>>,
 }
 
 impl Alarms {
-    /// Sets the alarm of a new connection.
+    /// Sets the alarm of a connection that is new, or whose end has come nearer.
     pub(super) fn set(&mut self, tuple: &Tuple, entry: &Entry) {
         self.heap
             .push(Reverse((entry.progress.lifetime, entry.created, *tuple)));
@@ -42,7 +42,10 @@ impl Alarms {
             if entry.progress.expired(now) {
                 return Some((tuple, entry));
             }
-            self.set(&tuple, &entry);
+            // Each packet that closes has set one.
+            if entry.progress.alive() {
+                self.set(&tuple, &entry);
+            }
         }
     }
 }

@@ -59,10 +59,12 @@ impl<R: Rules> Connections<R> {
         if self.local.is_empty() {
             return Direction::Forwarded;
         }
-        let family = packet.tuple.family();
+        // An ICMP error goes against the packet that it quotes, whoever sent it to whom.
+        let tuple = packet.quote.map_or(packet.tuple, |quoted| quoted.swapped());
+        let family = tuple.family();
         let is_local = |ip: IpAddr| self.local.iter().any(|prefix| prefix.contains(ip));
-        let from = is_local(packet.tuple.source().to_ip(family));
-        let to = is_local(packet.tuple.destination().to_ip(family));
+        let from = is_local(tuple.source().to_ip(family));
+        let to = is_local(tuple.destination().to_ip(family));
         match (from, to) {
             (true, false) => Direction::Egress,
             (false, true) => Direction::Ingress,
@@ -111,9 +113,13 @@ impl<R: Rules> Connections<R> {
                 }
             }
             Some(slot) => {
-                if self.alarms.is_some()
+                if let Some(alarms) = &mut self.alarms
                     && let Some(entry) = slot.entry()
                 {
+                    // Nothing but a close brings the end nearer.
+                    if is_closing(packet) && !entry.progress.alive() {
+                        alarms.set(&tuple, &entry);
+                    }
                     let kind = kind_of(status, reopened, reported, packet, &tuple, &entry);
                     if let Some(kind) = kind {
                         self.tell(kind, packet, seen.time, &tuple, &entry, on_event);
@@ -346,15 +352,20 @@ fn kind_of(
     };
     if reopened {
         Some(EventKind::Reopened)
-    } else if packet.tcp_flags & (tcp::FIN | tcp::RST) != 0 {
+    } else if is_closing(packet) {
         Some(EventKind::Closing)
     } else if status == Status::Reply && responder.packets == 1 {
         Some(EventKind::Reply)
-    } else if reported {
+    } else if reported && entry.progress.alive() {
+        // What comes after the close is always reported by the rules, and is nothing new.
         Some(EventKind::Report)
     } else {
         None
     }
+}
+
+const fn is_closing(packet: &Packet) -> bool {
+    packet.tcp_flags & (tcp::FIN | tcp::RST) != 0
 }
 
 /// A random word, from the standard library's own seeding.
