@@ -112,7 +112,7 @@ impl fmt::Display for Record {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |number: Option<u64>| number.map_or("?".to_owned(), |n| n.to_string());
+        let shown = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |n| n.to_string());
         write!(f, "{}/{}", shown(self.packets), shown(self.bytes))
     }
 }
