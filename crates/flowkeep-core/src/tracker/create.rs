@@ -5,10 +5,11 @@ use core::net::Ipv4Addr;
 use super::refresh::refresh;
 use super::{Direction, Instant, State, Tracker};
 use crate::Error;
-use crate::entry::{Counters, Entry, Marks};
+use crate::entry::{Counters, Entry, Marks, Progress};
 use crate::error::Refusal;
 use crate::packet::{protocol, tcp};
 use crate::rules::Rules;
+use crate::settings::Settings;
 use crate::table::Table;
 use crate::tuple::{Address, Family, Flags, Tuple};
 
@@ -19,6 +20,8 @@ pub struct Creation<'a> {
     pub direction: Direction,
     /// What the caller gives the entry.
     pub state: Option<&'a State>,
+    /// The packet's TCP flags, which count under rules that remember a first packet as it was.
+    pub tcp_flags: u8,
     /// Whether an entry is wanted that relates ICMP errors, under rules that have one.
     pub related: bool,
     /// What the packet adds to the counters, in bytes.
@@ -59,6 +62,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             direction,
             now.seconds,
         );
+        if R::FIRST_FLAGS_AS_THEY_ARE && tcp_flags.is_some() {
+            let flags = creation.tcp_flags;
+            first_flags(&mut entry.progress, self.settings, flags, direction, now);
+        }
 
         let related = (R::RELATED_ENTRY && creation.related).then(|| related_tuple(tuple));
         if R::RELATED_ENTRY_FIRST
@@ -100,6 +107,31 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         self.table
             .insert(self.table.place(tuple), tuple, entry, now)
             .map_err(refused)
+    }
+}
+
+/// Notes the flags of a TCP connection's first packet, which was refreshed as if by a SYN: it is
+/// not known yet whether anybody answers. One that begins with a RST is closed at once, so that
+/// what comes once its close timeout has passed is another.
+#[inline]
+fn first_flags(
+    progress: &mut Progress,
+    settings: &Settings,
+    flags: u8,
+    direction: Direction,
+    now: Instant,
+) {
+    let (seen, closing) = if direction.is_ingress() {
+        (&mut progress.rx_flags, Marks::RX_CLOSING)
+    } else {
+        (&mut progress.tx_flags, Marks::TX_CLOSING)
+    };
+    *seen = flags & settings.report_flags;
+    if flags & tcp::RST != 0 {
+        progress.marks.insert(Marks::CLOSED);
+        progress.lifetime = now.seconds.wrapping_add(settings.close);
+    } else if flags & tcp::FIN != 0 {
+        progress.marks.insert(closing);
     }
 }
 

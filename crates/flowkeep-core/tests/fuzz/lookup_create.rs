@@ -15,9 +15,9 @@ use flowkeep_core::table::{Evict, Replaced, SetTable, Slot, Watch};
 use flowkeep_core::tracker::{Creation, Direction, Request, State, Status, Tracker};
 use flowkeep_core::tuple::{Address, Flags, Tuple};
 
-use crate::common::memory::Owned;
-use crate::common::peek::{Peek, Words, check as check_table, memory};
-use crate::common::{Worth, at, entry, tuple};
+use super::common::memory::Owned;
+use super::common::peek::{Peek, Words, check as check_table, memory};
+use super::common::{Worth, at, entry, tuple};
 
 /// Judges whatever makes room.
 #[derive(Default)]
@@ -126,6 +126,7 @@ impl<R: Rules> Run<'_, R> {
         let creation = Creation {
             direction,
             state: Some(&state),
+            tcp_flags: packet.tcp_flags,
             related: packet.tcp_flags & 1 != 0,
             length: 100,
             now: at(self.now),

@@ -42,6 +42,7 @@ fn show(tracker: &FloodTracker<'_>, tuple: Tuple, tcp_flags: u8, now: u32) -> Op
         let creation = Creation {
             direction: Direction::Forwarded,
             state: None,
+            tcp_flags,
             related: false,
             length: 40,
             now: at(now),

@@ -425,6 +425,7 @@ impl<T: Inspected> Run<'_, T> {
         let creation = Creation {
             direction: direction(step.dir),
             state: (!step.state_null).then_some(&state),
+            tcp_flags: 0,
             related: step.related,
             length: self.length,
             now: self.now(),

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::net::IpAddr;
 
 use flowkeep_core::Error;
-use flowkeep_core::entry::{Entry, Marks};
+use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::packet::{Packet, protocol, tcp};
 use flowkeep_core::rules::Rules;
@@ -157,6 +157,7 @@ impl<R: Rules> Connections<R> {
         let creation = Creation {
             direction,
             state: None,
+            tcp_flags: packet.tcp_flags,
             related: true,
             length: request.length,
             now: request.now,
@@ -165,10 +166,6 @@ impl<R: Rules> Connections<R> {
             let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
             match tracker.create(&mut tuple, &creation) {
                 Ok(slot) => {
-                    if R::FIRST_FLAGS_AS_THEY_ARE && packet.tuple.protocol() == protocol::TCP {
-                        let now = request.now.seconds;
-                        first_flags(&slot, packet.tcp_flags, direction, &self.settings, now);
-                    }
                     let entry = slot.entry();
                     if let (Some(alarms), Some(entry)) = (&mut self.alarms, entry) {
                         alarms.set(&tuple, &entry);
@@ -304,37 +301,6 @@ impl<R: Rules> Connections<R> {
 
 /// Marks the number of a connection that is no longer in the table.
 const AMONG_ENDED: u64 = 1 << 63;
-
-/// Notes the flags of a TCP connection's first packet, which was created as if by a SYN. One that
-/// begins with a RST is closed: what comes once its close timeout has passed is another one.
-fn first_flags(
-    slot: &impl Slot,
-    tcp_flags: u8,
-    direction: Direction,
-    settings: &Settings,
-    now: u32,
-) {
-    let Some(before) = slot.progress() else {
-        return;
-    };
-    let mut after = before;
-    let seen = tcp_flags & settings.report_flags;
-    let closing = if direction == Direction::Ingress {
-        after.rx_flags = seen;
-        Marks::RX_CLOSING
-    } else {
-        after.tx_flags = seen;
-        Marks::TX_CLOSING
-    };
-    if tcp_flags & tcp::RST != 0 {
-        after.marks.insert(Marks::CLOSED);
-        after.lifetime = now.saturating_add(settings.close);
-    } else if tcp_flags & tcp::FIN != 0 {
-        after.marks.insert(closing);
-    }
-    // A replay has one thread: nobody was faster.
-    slot.advance(&before, &after);
-}
 
 /// What happened to a known connection, if it is worth an event.
 fn kind_of(
