@@ -226,6 +226,20 @@ impl<const SHARED: bool> Memory for Region<SHARED> {
         self.header().count(statistic);
     }
 
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn lanes_with([low, high]: [u64; 2], tag: u8) -> u64 {
+        use core::arch::x86_64::{
+            _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8,
+        };
+        // SAFETY: every x86-64 processor has SSE2.
+        let lanes = unsafe {
+            let tags = _mm_set_epi64x(high as i64, low as i64);
+            _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(tag as i8)))
+        };
+        u64::from(lanes as u16)
+    }
+
     #[inline]
     fn prefetch_head(&self, set: u32) {
         if let Some(head) = self.head(set) {

@@ -5,6 +5,7 @@ use crate::tuple::{Address, Flags, Tuple};
 
 /// A table's secret. Choose it at random, for each table anew.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
 pub struct Seed([u64; Self::WORDS]);
 
 /// Odd constants with evenly spread bits: the fractional parts of the golden ratio, of the square
@@ -115,5 +116,11 @@ impl Place {
             second,
             tag: if tag == 0 { 1 } else { tag },
         }
+    }
+
+    /// The sets that are looked at, the first one first. They may be the same.
+    #[must_use]
+    pub const fn sets(self) -> [u32; 2] {
+        [self.first, self.second]
     }
 }

@@ -251,12 +251,16 @@ impl<W: Word> Slot for Handle<'_, W> {
             Life::new(progress.lifetime, marks, self.generation).0
         };
         let (old, new) = (life(before), life(after));
-        if old == new || !self.shared {
+        if !self.shared {
+            // Whether an entry changes is hard to predict: a branch on it costs more than a store
+            // of what is there already.
             if self.record.life.load() != old {
                 return false;
             }
-            if old != new {
-                self.record.life.store(new);
+            self.record.life.store(new);
+        } else if old == new {
+            if self.record.life.load() != old {
+                return false;
             }
         } else if !self.record.life.exchange(old, new) {
             return false;
@@ -266,7 +270,7 @@ impl<W: Word> Slot for Handle<'_, W> {
         if flags(before) != flags(after) {
             self.replace_bits(&self.record.seen, 0xffff, flags(after));
         }
-        if reports(before) != reports(after) {
+        if !self.shared || reports(before) != reports(after) {
             self.record.reports.store(reports(after));
         }
         true

@@ -40,6 +40,12 @@ use crate::table::{Found, Table};
 use crate::tracker::Instant;
 use crate::tuple::Tuple;
 
+/// How many slots of a set are looked at whose tag is the wanted one. The kernel's verifier walks
+/// every one of them, in every look-up. There, that many others with the same tag hide an entry of
+/// a full set: one in 10^10, which whoever does not know the seed can't choose. It is stored anew
+/// then.
+pub(super) const CANDIDATES: usize = if cfg!(target_arch = "bpf") { 8 } else { LANES };
+
 /// A set-associative table over memory that somebody else owns. See the module's documentation
 /// for what happens when many use it at once.
 #[derive(Clone, Copy, Debug)]
@@ -100,14 +106,14 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     #[inline]
     pub fn prefetch_entry(&self, place: Place) {
         if let Some(head) = self.memory.head(place.first) {
-            let matching = head.matching(place.tag);
+            let matching = head.matching::<M>(place.tag);
             if matching != 0 {
                 let lane = matching.trailing_zeros();
                 self.memory
                     .prefetch_record(place.first * LANES as u32 + lane);
             } else {
                 // A new connection, most likely: it will take the first free slot.
-                let free = head.matching(0);
+                let free = head.matching::<M>(0);
                 let lane = free.trailing_zeros() % LANES as u32;
                 self.memory
                     .prefetch_record(place.first * LANES as u32 + lane);
@@ -120,6 +126,12 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
     /// Looks for a tuple's key in one set, and for a second one beside it. The first takes
     /// precedence.
+    ///
+    /// Which of the two is found is as good as random, and known only once the record has come
+    /// from memory: a branch on it would be mispredicted half the time and keep the processor
+    /// from working ahead for all of that wait. So it is data here, and a branch only where there
+    /// is more to look at.
+    #[cfg(not(target_arch = "bpf"))]
     #[inline(always)]
     fn scan<'t>(
         &'t self,
@@ -128,11 +140,10 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         tag: u8,
         first: &Tuple,
         second: &Tuple,
-        fallback: &mut Option<Handle<'t, M::Word>>,
-    ) -> Option<Handle<'t, M::Word>> {
-        let mut matching = head.matching(tag);
-        // A constant bound, which the kernel's verifier has to see.
-        for _ in 0..LANES {
+    ) -> Option<Sighting<'t, M::Word>> {
+        let mut found = None;
+        let mut matching = head.matching::<M>(tag);
+        for _ in 0..CANDIDATES {
             if matching == 0 {
                 break;
             }
@@ -142,15 +153,8 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                 break;
             };
             let life = Life(record.life.load_acquire());
-            let rest = record.tuple[4].load();
-            let key = if rest == first.words()[4] && same_addresses(record, first) {
-                first
-            } else if rest == second.words()[4] && same_addresses(record, second) {
-                second
-            } else {
-                continue;
-            };
-            if !life.live() {
+            let (is_first, is_second) = (holds(record, first), holds(record, second));
+            if !(is_first | is_second) || !life.live() {
                 continue;
             }
             if M::SHARED {
@@ -160,13 +164,83 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                     continue;
                 }
             }
-            let handle = Handle::new(record, index, life.generation(), M::SHARED);
-            if core::ptr::eq(key, first) {
-                return Some(handle);
+            found = Some(Sighting {
+                handle: Handle::new(record, index, life.generation(), M::SHARED),
+                is_first,
+            });
+            if matching == 0 || is_first {
+                break;
             }
-            *fallback = Some(handle);
         }
-        None
+        found
+    }
+
+    /// The same for the kernel's verifier, which walks every way through the loop and from it on:
+    /// here all of them lead to one place behind it, with an index that is just a number. An entry
+    /// that goes meanwhile may hide another under the second key, as if the look-up had been a
+    /// moment before.
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    fn scan<'t>(
+        &'t self,
+        set: u32,
+        head: &Head<M::Word>,
+        tag: u8,
+        first: &Tuple,
+        second: &Tuple,
+    ) -> Option<Sighting<'t, M::Word>> {
+        const NONE: u32 = u32::MAX;
+        let (mut found, mut before, mut differing) = (NONE, Life(0), 0);
+        let mut matching = head.matching::<M>(tag);
+        for _ in 0..CANDIDATES {
+            if matching == 0 {
+                break;
+            }
+            let index = set * LANES as u32 + matching.trailing_zeros();
+            matching &= matching - 1;
+            let Some(record) = self.memory.record(index) else {
+                break;
+            };
+            let life = Life(record.life.load_acquire());
+            let of_first = differs(record, first);
+            if of_first != 0 && differs(record, second) != 0 {
+                continue;
+            }
+            (found, before, differing) = (index, life, of_first);
+            if of_first == 0 {
+                break;
+            }
+        }
+        if found == NONE {
+            return None;
+        }
+        let record = self.memory.record(found)?;
+        M::Word::fence_acquire();
+        let after = Life(record.life.load());
+        if !before.live() || !after.live() || before.generation() != after.generation() {
+            return None;
+        }
+        Some(Sighting {
+            handle: Handle::new(record, found, before.generation(), M::SHARED),
+            is_first: differing == 0,
+        })
+    }
+
+    /// Looks for two keys in the second set of a place: apart, so that the way of most look-ups is
+    /// short, and the processor gets far ahead on it.
+    #[cfg_attr(target_arch = "bpf", inline(always))]
+    #[cfg_attr(not(target_arch = "bpf"), inline(never))]
+    fn search_second(
+        &self,
+        place: Place,
+        first: &Tuple,
+        second: &Tuple,
+    ) -> Option<Sighting<'_, M::Word>> {
+        if place.second == place.first {
+            return None;
+        }
+        let head = self.memory.head(place.second)?;
+        self.scan(place.second, head, place.tag, first, second)
     }
 
     /// Looks for two keys in both sets of a place.
@@ -177,51 +251,54 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         first: &Tuple,
         second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
-        let mut fallback = None;
         let head = self.memory.head(place.first)?;
-        if let Some(found) = self.scan(place.first, head, place.tag, first, second, &mut fallback) {
-            return Some(Found::First(found));
+        let mut found = self.scan(place.first, head, place.tag, first, second);
+        if head.displaced.load() != 0 && !found.as_ref().is_some_and(|found| found.is_first) {
+            found = self.search_second(place, first, second).or(found);
         }
-        if head.displaced.load() != 0 && place.second != place.first {
-            let head = self.memory.head(place.second)?;
-            if let Some(found) =
-                self.scan(place.second, head, place.tag, first, second, &mut fallback)
-            {
-                return Some(Found::First(found));
-            }
-        }
-        fallback.map(Found::Second)
+        let Sighting { handle, is_first } = found?;
+        Some(if is_first {
+            Found::First(handle)
+        } else {
+            Found::Second(handle)
+        })
     }
 }
 
-#[inline(always)]
-fn same_addresses<W: Word>(record: &super::Record<W>, key: &Tuple) -> bool {
-    let [d0, d1, s0, s1, _] = &record.tuple;
-    let [kd0, kd1, ks0, ks1, _] = key.words();
-    // One branch: the four words are on the line that the first of them brought.
-    (d0.load() ^ kd0) | (d1.load() ^ kd1) | (s0.load() ^ ks0) | (s1.load() ^ ks1) == 0
+/// An entry under one of two keys.
+struct Sighting<'t, W> {
+    handle: Handle<'t, W>,
+    is_first: bool,
 }
 
-const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-const HIGH_BITS: u64 = LOW_BITS << 7;
+/// Whether a record's key is this one.
+#[cfg(not(target_arch = "bpf"))]
+#[inline(always)]
+fn holds<W: Word>(record: &super::Record<W>, key: &Tuple) -> bool {
+    differs(record, key) == 0
+}
+
+/// The bits in which a record's key is not this one.
+#[inline(always)]
+fn differs<W: Word>(record: &super::Record<W>, key: &Tuple) -> u64 {
+    let [d0, d1, s0, s1, rest] = &record.tuple;
+    let [kd0, kd1, ks0, ks1, krest] = key.words();
+    // No branches: the words are on the line that the first of them brought.
+    d0.difference(kd0)
+        | d1.difference(kd1)
+        | s0.difference(ks0)
+        | s1.difference(ks1)
+        | rest.difference(krest)
+}
 
 impl<W: Word> Head<W> {
     /// The slots whose tag is `tag`: bit `n` for slot `n`. Tag 0 is that of free slots.
     #[inline(always)]
-    pub(super) fn matching(&self, tag: u8) -> u64 {
-        let wanted = u64::from(tag) * LOW_BITS;
-        let mut mask = 0;
-        for (index, word) in self.tags.iter().enumerate() {
-            // A byte of `differing` is 0 where the tag matches. Adding 0x7f to its low seven bits
-            // carries into the high bit unless they are 0: exact, without borrows between bytes.
-            let differing = word.load() ^ wanted;
-            let carried = (differing & !HIGH_BITS) + !HIGH_BITS;
-            let zeros = !(carried | differing | !HIGH_BITS);
-            // Gathers the high bits of the eight bytes into one.
-            let gathered = (zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-            mask |= gathered << (index * 8);
-        }
-        mask
+    pub(super) fn matching<M: Memory<Word = W>>(&self, tag: u8) -> u64 {
+        let [a, b, c, d, e, f] = &self.tags;
+        let pairs = [[a, b], [c, d], [e, f]].map(|[low, high]| [low.load(), high.load()]);
+        let [low, middle, high] = pairs.map(|pair| M::lanes_with(pair, tag));
+        low | middle << 16 | high << 32
     }
 
     /// The tag of a slot.
@@ -257,14 +334,16 @@ impl<M: Memory, O: Watch> Table for SetTable<M, O> {
         Place::new(self.memory.seed().hash(tuple), self.memory.sets())
     }
 
-    #[inline]
+    // In BPF, a caller that runs out of registers shares its stack with what it inlines.
+    #[cfg_attr(target_arch = "bpf", inline(always))]
+    #[cfg_attr(not(target_arch = "bpf"), inline)]
     fn find(&self, place: Place, tuple: &Tuple) -> Option<Handle<'_, M::Word>> {
         match self.search(place, tuple, tuple)? {
             Found::First(handle) | Found::Second(handle) => Some(handle),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn probe(
         &self,
         place: Place,

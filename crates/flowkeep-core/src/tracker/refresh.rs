@@ -1,5 +1,7 @@
 //! The refresh of an entry's timeout, and what it reports.
 
+use core::hint::select_unpredictable;
+
 use crate::entry::{Marks, Progress};
 use crate::packet::tcp;
 use crate::settings::Settings;
@@ -54,11 +56,11 @@ pub(crate) fn expire_in(
     };
     let flags = *seen | tcp_flags.unwrap_or(0) & settings.report_flags;
     // In 32 bits, as the specification has it: not `now - last > interval`.
-    if last.wrapping_add(settings.report_interval) < now || flags != *seen {
-        *seen = flags;
-        *last = now;
-        settings.report_headers
-    } else {
-        0
-    }
+    let overdue = last.wrapping_add(settings.report_interval) < now;
+    let report = overdue | (flags != *seen);
+    // As data, not as a branch: it depends on an entry that is still on its way from memory, and
+    // is hard to predict.
+    *seen = flags;
+    *last = select_unpredictable(report, now, *last);
+    select_unpredictable(report, settings.report_headers, 0)
 }
