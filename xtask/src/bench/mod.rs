@@ -2,6 +2,7 @@
 
 pub(crate) mod measure;
 mod replay;
+mod table;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -16,11 +17,13 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Replay(replay::Args),
+    Table(table::Args),
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Replay(args) => replay::run(args),
+        What::Table(args) => table::run(args),
     }
 }
