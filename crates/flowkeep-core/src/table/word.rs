@@ -7,6 +7,11 @@
 pub trait Word {
     /// Relaxed load.
     fn load(&self) -> u64;
+    /// Relaxed load; the bits that differ from `value`.
+    #[inline(always)]
+    fn difference(&self, value: u64) -> u64 {
+        self.load() ^ value
+    }
     /// Load that later reads can't overtake.
     fn load_acquire(&self) -> u64;
     /// Relaxed store.
