@@ -209,7 +209,8 @@ impl<W: Word> Record<W> {
         let entry = self.read(before);
         W::fence_acquire();
         let after = Life(self.life.load());
-        (after.live() && after.generation() == before.generation()).then_some((before, tuple, entry))
+        (after.live() && after.generation() == before.generation())
+            .then_some((before, tuple, entry))
     }
 }
 
