@@ -323,7 +323,7 @@ fn follow<const SHARED: bool>(sets: u8, seed: u16, operations: &[Operation]) {
 
 /// Sequences of operations that are tried; a failing one is printed with its seed, and shrunk.
 const SEQUENCES: usize = if cfg!(miri) {
-    5
+    1
 } else if cfg!(debug_assertions) {
     500
 } else {
