@@ -16,7 +16,7 @@ const KNOWN: u32 = 60_000;
 /// SYNs of the flood a second.
 const RATE: u64 = 100_000;
 /// One SYN of so many is of somebody who goes on to answer.
-const HONEST: u64 = 10_000;
+const HONEST: u64 = 1_000;
 
 type OwnedTable = SetTable<Owned<std::sync::atomic::AtomicU64>>;
 type FloodTracker<'a> = Tracker<'a, Rules, OwnedTable>;
