@@ -3,6 +3,7 @@
 mod agree;
 mod bench;
 mod generate;
+mod test;
 mod verify;
 mod workspace;
 
@@ -22,6 +23,7 @@ enum Command {
     Bench(bench::Args),
     Verify(verify::Args),
     Agree(agree::Args),
+    Test(test::Args),
     #[command(hide = true)]
     Measure(bench::measure::Args),
 }
@@ -32,6 +34,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Agree(args) => agree::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Measure(args) => bench::measure::run(&args),
     }
 }
