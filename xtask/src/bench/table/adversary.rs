@@ -38,8 +38,11 @@ pub(super) fn run(seeds: u32, random: &mut Random) -> Vec<Gathering> {
     gatherings
 }
 
+/// A name, and the n-th tuple.
+type Pattern = (&'static str, fn(u32) -> Tuple);
+
 /// What somebody may choose who controls one end, or several.
-const PATTERNS: [(&str, fn(u32) -> Tuple); 4] = [
+const PATTERNS: [Pattern; 4] = [
     ("one source, sequential ports", |n| {
         // Its ports are used up before the tuples are: then it asks the server's next port.
         let [low, high] = [n % 60_000, n / 60_000];

@@ -52,9 +52,9 @@ mod tests {
         let mut at = 0;
         let mut steps = 0;
         loop {
-            at = chase.words[at];
+            at = chase.words[at as usize];
             steps += 1;
-            assert!(at % LINE == 0 && steps <= 1000);
+            assert!(at as usize % LINE == 0 && steps <= 1000);
             if at == 0 {
                 break;
             }
