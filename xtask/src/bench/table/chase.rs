@@ -54,7 +54,7 @@ mod tests {
         loop {
             at = chase.words[at as usize];
             steps += 1;
-            assert!(at as usize % LINE == 0 && steps <= 1000);
+            assert!((at as usize).is_multiple_of(LINE) && steps <= 1000);
             if at == 0 {
                 break;
             }
