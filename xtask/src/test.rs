@@ -19,7 +19,18 @@ pub(crate) fn run(_: &Args) -> anyhow::Result<()> {
     }
     // In release mode: the recorded cases and the model checker are slow without.
     cargo(root, &["test", "--workspace", "--release"])?;
-    cargo(root, &["run", "--quiet", "--release", "--package", "xtask", "--", "verify"])?;
+    cargo(
+        root,
+        &[
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "xtask",
+            "--",
+            "verify",
+        ],
+    )?;
     println!("all tests passed");
     Ok(())
 }
