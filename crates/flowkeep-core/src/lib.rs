@@ -11,7 +11,7 @@
 //! | step | module |
 //! | --- | --- |
 //! | bytes → link, network and transport header | [`packet`] |
-//! | the key that names one direction of a connection | [`tuple`] |
+//! | the key that names one direction of a connection | [`mod@tuple`] |
 //! | what is remembered of a connection | [`entry`] |
 //! | where entries live | [`table`] |
 //! | which behaviour: Cilium 1.8, Cilium 1.19 or Flowkeep's own | [`rules`] |
