@@ -12,6 +12,7 @@
 //! | `sets` | probing |
 //! | `record` | one entry in its slot: reading, touching |
 //! | `insert` | insertion, removal and who makes room |
+//! | `renewal` | the short way of packets whose connection goes on as it is |
 //! | `walk` | iteration, counting and the expiry sweep |
 
 mod hash;
@@ -19,6 +20,7 @@ mod insert;
 mod layout;
 mod memory;
 mod record;
+mod renewal;
 mod sets;
 mod walk;
 mod word;
@@ -30,6 +32,7 @@ pub use layout::{
 };
 pub use memory::{Memory, Slices};
 pub use record::Handle;
+pub use renewal::Renewal;
 pub use sets::SetTable;
 pub use walk::{Census, Sweep};
 pub use word::Word;
@@ -104,6 +107,15 @@ pub trait Slot: Copy {
     /// Replaces `before` by `after`. False if another processor was faster, or the entry is gone:
     /// then nothing has changed.
     fn advance(&self, before: &Progress, after: &Progress) -> bool;
+
+    /// Touches an entry whose connection goes on as it is, in one step. Whether a report is due;
+    /// `None`, and nothing has changed, if there is more to do or another processor was faster:
+    /// then [`Self::progress`] and [`Self::advance`] are the way.
+    #[inline(always)]
+    fn renew(&self, renewal: &Renewal) -> Option<bool> {
+        let _ = renewal;
+        None
+    }
 
     /// Counts a packet of `length` bytes and notes its time: ingress into rx, else into tx.
     fn count(&self, direction: Direction, length: u64, now: Instant);

@@ -3,7 +3,7 @@
 use super::layout::Record;
 use super::word::Word;
 use crate::entry::{Counters, Entry, Marks, Progress};
-use crate::table::Slot;
+use crate::table::{Renewal, Slot};
 use crate::tracker::{Direction, Instant};
 use crate::tuple::{Address, Tuple};
 
@@ -275,6 +275,30 @@ impl<W: Word> Slot for Handle<'_, W> {
             self.record.reports.store(reports(after));
         }
         true
+    }
+
+    // In the kernel another way is another way for the verifier to walk.
+    #[cfg(not(target_arch = "bpf"))]
+    #[inline(always)]
+    fn renew(&self, renewal: &Renewal) -> Option<bool> {
+        let record = self.record;
+        let words = [&record.life, &record.seen, &record.reports].map(W::load);
+        let [life, _, reports] = words;
+        let renewed = renewal.of(self.generation, words)?;
+        if !self.shared {
+            // Whether an entry changes is hard to predict: a branch on it costs more than a store
+            // of what is there already.
+            record.life.store(renewed.life);
+            record.reports.store(renewed.reports);
+        } else {
+            if renewed.life != life && !record.life.exchange(life, renewed.life) {
+                return None;
+            }
+            if renewed.reports != reports {
+                record.reports.store(renewed.reports);
+            }
+        }
+        Some(renewed.due)
     }
 
     #[inline]

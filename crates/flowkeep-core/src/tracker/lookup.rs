@@ -1,12 +1,14 @@
 //! The look-up of a packet, and the touch of what it finds.
 
+use core::hint::select_unpredictable;
+
 use super::refresh::{expire_in, refresh};
 use super::{Direction, Instant, State, Status, Tracker};
 use crate::Error;
 use crate::entry::{Entry, Marks, Progress};
 use crate::packet::{Packet, protocol, tcp};
 use crate::rules::Rules;
-use crate::table::{Found, Slot, Table};
+use crate::table::{Found, Renewal, Slot, Table};
 use crate::tuple::{Flags, Tuple};
 
 /// Which directions are looked up.
@@ -159,7 +161,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// # Errors
     /// Under rules that relate ICMP errors by quotation, [`Error::QuoteUnknown`] if no connection
     /// is quoted.
-    #[inline]
+    #[inline(always)]
     pub fn lookup(
         &self,
         packet: &Packet,
@@ -181,7 +183,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     ///
     /// # Errors
     /// As [`Self::lookup`].
-    #[inline]
+    #[inline(always)]
     pub fn lookup_at(
         &self,
         place: T::Place,
@@ -397,9 +399,15 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 return Touched::Missed;
             }
         }
-        let mut monitor = None;
-        let mut reopened = false;
-        for _ in 0..TRIES {
+        let (mut monitor, mut reopened) = (None, false);
+        let renewed = (action == Action::None)
+            .then(|| slot.renew(&self.renewal(side, direction, tcp_flags, now)))
+            .flatten();
+        if let Some(due) = renewed {
+            monitor = Some(select_unpredictable(due, self.settings.report_headers, 0));
+        }
+        // The long way.
+        for _ in 0..if renewed.is_some() { 0 } else { TRIES } {
             let Some(before) = slot.progress() else {
                 return Touched::Missed;
             };
@@ -447,6 +455,36 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             }
         }
         Touched::Hit { monitor, reopened }
+    }
+
+    /// What a packet without SYN, FIN and RST asks of a connection that goes on as it is.
+    #[inline(always)]
+    const fn renewal(
+        &self,
+        side: Side,
+        direction: Direction,
+        tcp_flags: Option<u8>,
+        now: u32,
+    ) -> Renewal {
+        let settings = self.settings;
+        let (timeout, flags, has) = match (tcp_flags, direction.is_service()) {
+            (Some(flags), false) => (settings.tcp, flags, Marks::SEEN_NON_SYN),
+            (Some(flags), true) => (settings.service_tcp, flags, Marks::SEEN_NON_SYN),
+            (None, false) => (settings.non_tcp, 0, Marks::NONE),
+            (None, true) => (settings.service_non_tcp, 0, Marks::NONE),
+        };
+        Renewal {
+            now,
+            timeout,
+            report_interval: settings.report_interval,
+            flags: flags & settings.report_flags,
+            ingress: direction.is_ingress(),
+            has,
+            sets: match side {
+                Side::Reverse => Marks::REPLIED,
+                Side::Forward => Marks::NONE,
+            },
+        }
     }
 
     /// What a packet does to the progress of its connection: what to report, and whether the
