@@ -113,12 +113,20 @@ impl Map for Papaya<'_> {
 
 /// A map of others, and the way it is used.
 pub(super) struct Other<'s, M> {
-    pub(super) map: M,
-    pub(super) keys: Keys,
-    pub(super) settings: &'s Settings,
+    map: M,
+    keys: Keys,
+    settings: &'s Settings,
 }
 
-impl<M: Map> Other<'_, M> {
+impl<'s, M: Map> Other<'s, M> {
+    pub(super) const fn new(map: M, keys: Keys, settings: &'s Settings) -> Self {
+        Self {
+            map,
+            keys,
+            settings,
+        }
+    }
+
     #[inline(always)]
     fn status(&mut self, sent: &Sent, number: u64) -> Status {
         let touch = |reply| Touch {

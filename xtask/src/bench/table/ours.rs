@@ -12,7 +12,8 @@ use super::input::{Connections, Random, Sent, answered, at};
 
 /// Ticks a second; nothing here depends on it.
 const TICKS: u64 = 1 << 20;
-/// How full a table is that was made for so many connections, as `flowkeep` makes it.
+/// How full a table is that was made for so many connections: hash maps of others are not much
+/// fuller than half.
 const FILL: f64 = 2.0 / 3.0;
 
 /// Sets that have at least this many slots together.

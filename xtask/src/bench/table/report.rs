@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::adversary::Gathering;
 use super::flood::Flood;
 use super::load::Load;
-use super::speed::Speed;
+use super::speed::{Ratio, Speed};
 use super::statistics::Spread;
 use super::threads::Threads;
 
@@ -56,6 +56,9 @@ impl fmt::Display for Report {
         self.speed.fmt(f)?;
         if let Some(threads) = &self.threads {
             threads.fmt(f)?;
+        }
+        if self.load.is_empty() {
+            return Ok(());
         }
         writeln!(f, "\nLoad at the first refusal, per cent of the slots\n")?;
         for load in &self.load {
@@ -109,8 +112,8 @@ impl fmt::Display for Speed {
         )?;
         writeln!(
             f,
-            "  one random access to {} MiB: {:.0} ns",
-            self.table_bytes >> 20,
+            "  one random access to {:.1} MiB: {:.0} ns",
+            self.table_bytes as f64 / f64::from(1 << 20),
             self.memory_access_ns
         )?;
         for row in &self.tables {
@@ -124,12 +127,19 @@ impl fmt::Display for Speed {
                 row.ns.median - self.memory_access_ns.median,
             )?;
         }
-        for ratio in self.ratios.iter().filter(|ratio| ratio.times.median > 0.0) {
-            writeln!(
-                f,
-                "  {}: {:.2} times (wanted: {})",
-                ratio.what, ratio.times, ratio.wanted
-            )?;
+        // What was left out has no ratio.
+        let measured = |ratio: &&Ratio| ratio.times.median.is_finite() && ratio.times.median > 0.0;
+        for Ratio {
+            what,
+            times,
+            wanted,
+        } in self.ratios.iter().filter(measured)
+        {
+            write!(f, "  {what}: {times:.2} times")?;
+            match wanted {
+                Some(wanted) => writeln!(f, " (wanted: {wanted})")?,
+                None => writeln!(f)?,
+            }
         }
         Ok(())
     }
