@@ -17,8 +17,8 @@ pub(crate) fn run(_: &Args) -> anyhow::Result<()> {
     if Command::new("cc").arg("--version").output().is_err() {
         bail!("a C compiler is needed, for the zstd library: install gcc or clang");
     }
-    // In release mode: the recorded cases and the model checker are slow without.
-    cargo(root, &["test", "--workspace", "--release"])?;
+    // Optimised: the recorded cases and the model checker are slow without.
+    cargo(root, &["test", "--workspace", "--profile", "tests"])?;
     cargo(
         root,
         &[
