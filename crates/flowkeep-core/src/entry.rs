@@ -128,6 +128,7 @@ impl Progress {
 
 /// Packets and bytes of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Counters {
     /// Packets.
     pub packets: u64,

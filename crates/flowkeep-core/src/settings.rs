@@ -3,6 +3,7 @@
 
 /// Settings of a tracker. Times are whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Settings {
     /// TCP, once a packet without SYN was seen.
     pub tcp: u32,

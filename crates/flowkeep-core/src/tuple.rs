@@ -12,6 +12,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// through memory in pieces of other sizes than it was written in, which stalls the processor
 /// (measured: a tenth of a replay's time).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
 pub struct Address([u64; 2]);
 
 impl Address {
@@ -203,6 +204,7 @@ impl fmt::Debug for Flags {
 /// Five words, for the reason that [`Address`] is two: this is the form in which tuples are
 /// compared and stored.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
 pub struct Tuple {
     destination: Address,
     source: Address,

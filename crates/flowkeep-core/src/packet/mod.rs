@@ -11,6 +11,7 @@ mod transport;
 
 pub use link::{Link, LinkType, link};
 pub use network::{Fragment, Network, ipv4, ipv6, network};
+pub use quote::quoted;
 pub use transport::{
     FragmentKey, FragmentPorts, Fragments, NoFragments, Packet, protocol, tcp, transport,
 };

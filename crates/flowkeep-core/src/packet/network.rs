@@ -148,22 +148,18 @@ pub fn ipv4<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network
 /// As [`network`].
 #[inline(always)]
 pub fn ipv6<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network, Error> {
-    let header: [u8; IPV6_HEADER] = bytes.read(at).ok_or(Error::NetworkTruncated)?;
-    let [version, _, _, _, l0, l1, protocol, _, addresses @ ..] = header;
+    // The last first, after which the others are known to be there too.
+    let destination = bytes.read(at + 24).ok_or(Error::NetworkTruncated)?;
+    let source = bytes.read(at + 8).ok_or(Error::NetworkTruncated)?;
+    let [version, _, _, _, l0, l1, protocol, _] = bytes.read(at).ok_or(Error::NetworkTruncated)?;
     if R::CHECK_IP_HEADER && version >> 4 != 6 {
         return Err(Error::NetworkMalformed);
     }
-    let (source, destination) = addresses.split_at(16);
-    let address = |half: &[u8]| {
-        half.first_chunk()
-            .copied()
-            .map_or_else(Address::default, Address::from_octets)
-    };
     let payload = u16::from_be_bytes([l0, l1]);
     let mut network = Network {
         family: Family::V6,
-        source: address(source),
-        destination: address(destination),
+        source: Address::from_octets(source),
+        destination: Address::from_octets(destination),
         protocol,
         transport: at + IPV6_HEADER,
         length: if payload == 0 {
@@ -194,7 +190,8 @@ const fn is_extension<R: Rules>(header: u8) -> bool {
 }
 
 /// Steps over extension headers. The last header looked at has to be the transport's.
-#[inline(never)]
+#[cfg_attr(target_arch = "bpf", inline(always))]
+#[cfg_attr(not(target_arch = "bpf"), inline(never))]
 fn extensions<R: Rules, B: Bytes + ?Sized>(
     bytes: &B,
     mut network: Network,
@@ -213,10 +210,11 @@ fn extensions<R: Rules, B: Bytes + ?Sized>(
             if !R::IPV6_FRAGMENTS {
                 return Err(Error::FragmentUnsupported);
             }
-            let [next, _, o0, o1, id @ ..] = bytes.read::<8>(at).ok_or(Error::NetworkTruncated)?;
+            let [next, _, o0, o1, i0, i1, i2, i3] =
+                bytes.read(at).ok_or(Error::NetworkTruncated)?;
             let offset_more = u16::from_be_bytes([o0, o1]);
             let fragment = Fragment {
-                id: u32::from_be_bytes(id),
+                id: u32::from_be_bytes([i0, i1, i2, i3]),
                 protocol: next,
                 first: offset_more & 0xfff8 == 0,
                 more: offset_more & 1 != 0,

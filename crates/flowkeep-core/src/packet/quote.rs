@@ -16,8 +16,9 @@ use crate::tuple::{Family, Tuple};
 /// # Errors
 /// [`Error::QuoteTruncated`] if the quotation is cut before the ports or is of a later fragment;
 /// [`Error::QuoteUnknown`] if it quotes something that can't be tracked.
-#[inline(never)]
-pub(super) fn quoted<R: Rules, B: Bytes + ?Sized>(
+#[cfg_attr(target_arch = "bpf", inline(always))]
+#[cfg_attr(not(target_arch = "bpf"), inline(never))]
+pub fn quoted<R: Rules, B: Bytes + ?Sized>(
     bytes: &B,
     at: usize,
     family: Family,

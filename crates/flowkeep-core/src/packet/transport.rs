@@ -37,19 +37,21 @@ pub mod tcp {
 
 /// A packet, as far as tracking needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// In an order without odd places: the kernel's verifier wants what is on the stack aligned.
+#[repr(C)]
 pub struct Packet {
     /// Its tuple: addresses as they stand, ports crossed; of the flags only
     /// [`Flags::RELATED`] and [`Flags::IPV6`] are set.
     pub tuple: Tuple,
-    /// The TCP flags; 0 for other protocols and for later fragments.
-    pub tcp_flags: u8,
     /// An ICMP error's quoted packet, as the tuple that its own packet had; `None` for everything
     /// else and under rules that do not relate by quotation.
     pub quote: Option<Tuple>,
-    /// Type and code of an ICMP packet that is not an echo; else 0.
-    pub icmp: [u8; 2],
     /// Length of the IP packet as its header states it, in bytes; 0 where that leaves it open.
     pub length: u32,
+    /// Type and code of an ICMP packet that is not an echo; else 0.
+    pub icmp: [u8; 2],
+    /// The TCP flags; 0 for other protocols and for later fragments.
+    pub tcp_flags: u8,
     /// A fragment that is not the first of its packet.
     pub later_fragment: bool,
 }
@@ -223,7 +225,8 @@ const ICMPV6: IcmpTypes = IcmpTypes {
 };
 
 /// ICMP: an echo's identifier takes a port's place, an error is marked as related.
-#[inline(never)]
+#[cfg_attr(target_arch = "bpf", inline(always))]
+#[cfg_attr(not(target_arch = "bpf"), inline(never))]
 fn icmp<R: Rules, B: Bytes + ?Sized>(
     bytes: &B,
     at: usize,

@@ -63,6 +63,10 @@ const COMFORTABLE: u32 = 40;
 /// in vain.
 const LOCK_TRIES: usize = if cfg!(target_arch = "bpf") { 8 } else { 256 };
 
+/// Whether insertion frees all that has expired in a full set at once. The kernel's verifier has no
+/// patience for it: there it takes them one by one, and the sweep takes the rest.
+const COLLECTS: bool = cfg!(not(target_arch = "bpf"));
+
 /// Tries for a slot, when others claim those that were chosen.
 const CLAIM_TRIES: usize = if cfg!(target_arch = "bpf") { 1 } else { 4 };
 
@@ -206,7 +210,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     ) -> Option<Claimed> {
         let mut free = home.matching::<M>(0);
         let comfortable = |free: u64| LANES as u32 - free.count_ones() < COMFORTABLE;
-        if !comfortable(free) && *collected != now {
+        if COLLECTS && !comfortable(free) && *collected != now {
             // Expired entries stay until their room is needed. Then all of them go at once, so
             // that the next insertions find it: nothing expires twice in a second.
             *collected = now;
@@ -259,37 +263,34 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     /// The slot of the two sets whose entry is the least loss, if any may go at all.
     #[inline(never)]
     fn least_loss(&self, place: Place, now: u32) -> Option<Claimed> {
-        // Every field has a value from the start: the kernel's verifier refuses to see unset ones
-        // copied, as those of a `None` are.
         let mut best = Claimed {
             set: place.first,
             lane: 0,
             before: Life(0),
         };
-        let mut least = u64::MAX;
+        let mut least = u64::MAX >> 1;
         for set in [place.first, place.second] {
             for lane in 0..LANES as u32 {
                 let Some(record) = self.memory.record(set * LANES as u32 + lane) else {
+                    if cfg!(target_arch = "bpf") {
+                        // A map has all records. The verifier, who does not know it, need not walk
+                        // through what would follow.
+                        return None;
+                    }
                     break;
                 };
                 let before = Life(record.life.load());
-                if !before.live() {
-                    continue;
-                }
-                let Some(kind) = expendable(before, now) else {
-                    continue;
+                let loss = loss(before, now);
+                let less = all_if_less(loss, least);
+                least = chosen(less, loss, least);
+                best = Claimed {
+                    set: chosen(less, u64::from(set), u64::from(best.set)) as u32,
+                    lane: chosen(less, u64::from(lane), u64::from(best.lane)) as u32,
+                    before: Life(chosen(less, before.0, best.before.0)),
                 };
-                if kind > self.evict {
-                    continue;
-                }
-                let loss = (kind as u64) << 32 | u64::from(before.lifetime());
-                if loss < least {
-                    least = loss;
-                    best = Claimed { set, lane, before };
-                }
             }
         }
-        (least != u64::MAX).then_some(best)
+        (least >> 32 <= self.evict as u64).then_some(best)
     }
 
     /// The slot is ours: says goodbye to the entry that was in it.
@@ -327,7 +328,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     /// Frees the slots of a set whose entries have expired.
     #[inline(never)]
     fn collect(&self, set: u32, head: &Head<M::Word>, now: u32) {
-        let mut used = !head.matching::<M>(0) & ((1 << LANES) - 1);
+        let mut used = head.used::<M>();
         for _ in 0..LANES {
             if used == 0 {
                 break;
@@ -409,6 +410,38 @@ fn lock<W: Word>(head: &Head<W>) -> Option<u64> {
         W::relax();
     }
     None
+}
+
+/// How much an entry is missed: what [`expendable`] says of it above bit 32, 3 for not at all, and
+/// its lifetime below.
+///
+/// Without branches: nobody can foresee them, and the kernel's verifier would walk every way
+/// through them in each of all the slots.
+#[inline]
+const fn loss(life: Life, now: u32) -> u64 {
+    const fn bit(marks: Marks, of: Marks) -> u64 {
+        (marks.0 as u64 >> of.0.trailing_zeros()) & 1
+    }
+    let (marks, lifetime) = (life.marks(), life.lifetime() as u64);
+    let expired = all_if_less(lifetime, now as u64);
+    let closed = 0_u64.wrapping_sub(bit(marks, Marks::RX_CLOSING) & bit(marks, Marks::TX_CLOSING));
+    let answered =
+        bit(marks, Marks::REPLIED) & (bit(marks, Marks::TCP) ^ 1 | bit(marks, Marks::SEEN_NON_SYN));
+    let absent = 0_u64.wrapping_sub(bit(marks, Marks::LIVE) ^ 1);
+    let kind = !expired & chosen(closed, 1, 2 + answered) | absent & 3;
+    kind << 32 | lifetime
+}
+
+/// All ones if `a` is less than `b`, else 0; for numbers below 2^63.
+#[inline]
+const fn all_if_less(a: u64, b: u64) -> u64 {
+    (a.wrapping_sub(b).cast_signed() >> 63).cast_unsigned()
+}
+
+/// `a` if `mask` is all ones, `b` if it is 0.
+#[inline]
+const fn chosen(mask: u64, a: u64, b: u64) -> u64 {
+    b ^ ((a ^ b) & mask)
 }
 
 /// Whether an entry may make room for another, and how little it is missed.

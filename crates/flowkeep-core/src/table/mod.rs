@@ -22,6 +22,8 @@ mod memory;
 mod record;
 mod renewal;
 mod sets;
+#[cfg(target_arch = "bpf")]
+mod verified;
 mod walk;
 mod word;
 

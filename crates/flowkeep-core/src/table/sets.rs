@@ -175,61 +175,10 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         found
     }
 
-    /// The same for the kernel's verifier, which walks every way through the loop and from it on:
-    /// here all of them lead to one place behind it, with an index that is just a number. An entry
-    /// that goes meanwhile may hide another under the second key, as if the look-up had been a
-    /// moment before.
-    #[cfg(target_arch = "bpf")]
-    #[inline(always)]
-    fn scan<'t>(
-        &'t self,
-        set: u32,
-        head: &Head<M::Word>,
-        tag: u8,
-        first: &Tuple,
-        second: &Tuple,
-    ) -> Option<Sighting<'t, M::Word>> {
-        const NONE: u32 = u32::MAX;
-        let (mut found, mut before, mut differing) = (NONE, Life(0), 0);
-        let mut matching = head.matching::<M>(tag);
-        for _ in 0..CANDIDATES {
-            if matching == 0 {
-                break;
-            }
-            let index = set * LANES as u32 + matching.trailing_zeros();
-            matching &= matching - 1;
-            let Some(record) = self.memory.record(index) else {
-                break;
-            };
-            let life = Life(record.life.load_acquire());
-            let of_first = differs(record, first);
-            if of_first != 0 && differs(record, second) != 0 {
-                continue;
-            }
-            (found, before, differing) = (index, life, of_first);
-            if of_first == 0 {
-                break;
-            }
-        }
-        if found == NONE {
-            return None;
-        }
-        let record = self.memory.record(found)?;
-        M::Word::fence_acquire();
-        let after = Life(record.life.load());
-        if !before.live() || !after.live() || before.generation() != after.generation() {
-            return None;
-        }
-        Some(Sighting {
-            handle: Handle::new(record, found, before.generation(), M::SHARED),
-            is_first: differing == 0,
-        })
-    }
-
     /// Looks for two keys in the second set of a place: apart, so that the way of most look-ups is
     /// short, and the processor gets far ahead on it.
-    #[cfg_attr(target_arch = "bpf", inline(always))]
-    #[cfg_attr(not(target_arch = "bpf"), inline(never))]
+    #[cfg(not(target_arch = "bpf"))]
+    #[inline(never)]
     fn search_second(
         &self,
         place: Place,
@@ -244,6 +193,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     }
 
     /// Looks for two keys in both sets of a place.
+    #[cfg(not(target_arch = "bpf"))]
     #[inline(always)]
     pub(super) fn search(
         &self,
@@ -266,6 +216,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 }
 
 /// An entry under one of two keys.
+#[cfg(not(target_arch = "bpf"))]
 struct Sighting<'t, W> {
     handle: Handle<'t, W>,
     is_first: bool,
@@ -280,7 +231,7 @@ fn holds<W: Word>(record: &super::Record<W>, key: &Tuple) -> bool {
 
 /// The bits in which a record's key is not this one.
 #[inline(always)]
-fn differs<W: Word>(record: &super::Record<W>, key: &Tuple) -> u64 {
+pub(super) fn differs<W: Word>(record: &super::Record<W>, key: &Tuple) -> u64 {
     let [d0, d1, s0, s1, rest] = &record.tuple;
     let [kd0, kd1, ks0, ks1, krest] = key.words();
     // No branches: the words are on the line that the first of them brought.
@@ -299,6 +250,12 @@ impl<W: Word> Head<W> {
         let pairs = [[a, b], [c, d], [e, f]].map(|[low, high]| [low.load(), high.load()]);
         let [low, middle, high] = pairs.map(|pair| M::lanes_with(pair, tag));
         low | middle << 16 | high << 32
+    }
+
+    /// The slots that have a tag: bit `n` for slot `n`.
+    #[inline]
+    pub(super) fn used<M: Memory<Word = W>>(&self) -> u64 {
+        !self.matching::<M>(0) & ((1 << LANES) - 1)
     }
 
     /// The tag of a slot.

@@ -38,7 +38,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     ///
     /// # Errors
     /// [`Error::NotCreated`] if the table refuses. What was stored before stays.
-    #[inline]
+    // In BPF, most of the entry is constant then and needs no room on the stack.
+    #[cfg_attr(target_arch = "bpf", inline(always))]
+    #[cfg_attr(not(target_arch = "bpf"), inline)]
     pub fn create(&self, tuple: &mut Tuple, creation: &Creation<'_>) -> Result<T::Slot<'a>, Error> {
         let direction = match creation.direction {
             Direction::Forwarded => Direction::Egress,
@@ -113,7 +115,8 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
 /// Notes the flags of a TCP connection's first packet, which was refreshed as if by a SYN: it is
 /// not known yet whether anybody answers. One that begins with a RST is closed at once, so that
 /// what comes once its close timeout has passed is another.
-#[inline]
+#[cfg_attr(target_arch = "bpf", inline(always))]
+#[cfg_attr(not(target_arch = "bpf"), inline)]
 fn first_flags(
     progress: &mut Progress,
     settings: &Settings,

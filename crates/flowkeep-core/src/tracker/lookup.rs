@@ -150,7 +150,7 @@ enum Touched {
 
 /// How often an entry is touched anew when another processor was faster. After that the packet's
 /// mark on timeout and flags is dropped: the other's is of the same moment.
-pub(crate) const TRIES: usize = 4;
+pub(crate) const TRIES: usize = if cfg!(target_arch = "bpf") { 1 } else { 4 };
 
 impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// Looks a packet up, and touches the entry that it finds: timeout, flags, counters.
@@ -219,7 +219,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             tcp_flags,
             request,
         };
-        let (slot, side) = match found {
+        let (mut slot, mut side) = match found {
             Some(Found::First(slot)) => (slot, Side::Reverse),
             Some(Found::Second(slot)) => (slot, Side::Forward),
             None => {
@@ -232,80 +232,47 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 return Ok(self.finished(Status::New, monitor, tuple, None, false));
             }
         };
-        let touched = self.touch(slot, side, &asks, state.as_deref_mut());
-        if let Touched::Hit { monitor, reopened } = touched {
-            let (status, tuple, monitor) = match side {
-                Side::Reverse if first.flags().contains(Flags::RELATED) => {
-                    (Status::Related, first, monitor)
+        // What a probe that misses says; what the first of two touches said, after it.
+        let missed = self.settings.report_headers;
+        let (mut monitor, mut reopened) = (missed, false);
+        loop {
+            match self.touch(slot, side, &asks, state.as_deref_mut()) {
+                Touched::Hit {
+                    monitor: reported,
+                    reopened: again,
+                } => {
+                    let (status, tuple, monitor) = match side {
+                        Side::Reverse if first.flags().contains(Flags::RELATED) => {
+                            (Status::Related, first, reported)
+                        }
+                        Side::Reverse => (Status::Reply, first, reported),
+                        Side::Forward if request.scope == Scope::Forward => {
+                            (Status::Established, second, reported)
+                        }
+                        // A closed entry says nothing: then it is what was said before.
+                        Side::Forward => (Status::Established, second, reported.or(Some(monitor))),
+                    };
+                    reopened |= again;
+                    return Ok(self.finished(status, monitor, tuple, Some(slot), reopened));
                 }
-                Side::Reverse => (Status::Reply, first, monitor),
-                // A closed entry says nothing: then it is what the reverse probe, if there was
-                // one, said when it missed.
-                Side::Forward if request.scope == Scope::Forward => {
-                    (Status::Established, second, monitor)
+                Touched::Reopened { monitor: reported } => {
+                    (monitor, reopened) = (reported.unwrap_or(missed), true);
                 }
-                Side::Forward => {
-                    let missed = Some(self.settings.report_headers);
-                    (Status::Established, second, monitor.or(missed))
-                }
+                Touched::Retired => (monitor, reopened) = (missed, true),
+                Touched::Missed => monitor = missed,
+            }
+            if side == Side::Reverse && request.scope == Scope::Reverse {
+                return Ok(self.finished(Status::New, Some(monitor), first, None, reopened));
+            }
+            if side == Side::Forward {
+                return Ok(self.finished(Status::New, Some(monitor), second, None, reopened));
+            }
+            // The reverse entry was of no use. This happens once.
+            let Some(forward) = self.table.find(place, &second) else {
+                return Ok(self.finished(Status::New, Some(missed), second, None, reopened));
             };
-            return Ok(self.finished(status, monitor, tuple, Some(slot), reopened));
+            (slot, side) = (forward, Side::Forward);
         }
-        Ok(self.not_hit(place, first, second, side, &asks, touched, state))
-    }
-
-    /// The rest of a look-up whose first find was of no use.
-    #[allow(clippy::too_many_arguments, reason = "what a look-up knows by then")]
-    #[cold]
-    #[inline(never)]
-    fn not_hit(
-        &self,
-        place: T::Place,
-        first: Tuple,
-        second: Tuple,
-        side: Side,
-        asks: &Asks<'_>,
-        touched: Touched,
-        state: Option<&mut State>,
-    ) -> Lookup<T::Slot<'a>> {
-        let missed = Some(self.settings.report_headers);
-        let (mut monitor, mut reopened) = match touched {
-            Touched::Reopened { monitor } => (monitor, true),
-            Touched::Retired => (missed, true),
-            Touched::Missed | Touched::Hit { .. } => (missed, false),
-        };
-        if side == Side::Forward {
-            return self.finished(Status::New, monitor, second, None, reopened);
-        }
-        if asks.request.scope == Scope::Reverse {
-            return self.finished(Status::New, monitor, first, None, reopened);
-        }
-        let Some(slot) = self.table.find(place, &second) else {
-            return self.finished(Status::New, missed, second, None, reopened);
-        };
-        let (status, slot) = match self.touch(slot, Side::Forward, asks, state) {
-            Touched::Hit {
-                monitor: reported,
-                reopened: again,
-            } => {
-                monitor = reported.or(monitor);
-                reopened |= again;
-                (Status::Established, Some(slot))
-            }
-            Touched::Reopened { monitor: reported } => {
-                (monitor, reopened) = (reported, true);
-                (Status::New, None)
-            }
-            Touched::Retired => {
-                (monitor, reopened) = (missed, true);
-                (Status::New, None)
-            }
-            Touched::Missed => {
-                monitor = missed;
-                (Status::New, None)
-            }
-        };
-        self.finished(status, monitor, second, slot, reopened)
     }
 
     #[inline]
@@ -332,10 +299,14 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         }
     }
 
-    /// Relates an ICMP error to the connection whose packet it quotes. The connection is not
-    /// touched: anybody can send an error.
-    #[inline(never)]
-    fn relate(
+    /// Relates an ICMP error to the connection whose packet it quotes, as [`Self::lookup`] does
+    /// with a packet that has a quote. The connection is not touched: anybody can send an error.
+    ///
+    /// # Errors
+    /// [`Error::QuoteUnknown`] if no connection is quoted.
+    #[cfg_attr(target_arch = "bpf", inline(always))]
+    #[cfg_attr(not(target_arch = "bpf"), inline(never))]
+    pub fn relate(
         &self,
         place: T::Place,
         quote: &Tuple,

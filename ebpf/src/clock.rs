@@ -1,0 +1,23 @@
+//! The time.
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use flowkeep_core::tracker::Instant;
+
+use crate::abi::TICKS_PER_SECOND;
+use crate::maps::{CLOCK, CLOCK_IS_SET};
+
+/// The time: the kernel's monotonic clock as of its last tick, some milliseconds ago. Reading the
+/// hardware's clock would cost as much as half a look-up.
+#[inline(always)]
+pub(crate) fn now() -> Instant {
+    let ticks = if CLOCK_IS_SET.load() == 0 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    } else {
+        CLOCK.get(0).copied().unwrap_or(0)
+    };
+    Instant {
+        seconds: (ticks / TICKS_PER_SECOND) as u32,
+        ticks,
+    }
+}

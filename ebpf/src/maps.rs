@@ -1,0 +1,68 @@
+//! The maps, and the constants that the loader sets.
+
+use aya_ebpf::Global;
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::macros::btf_map;
+use flowkeep_core::Error;
+use flowkeep_core::table::Statistic;
+
+use crate::abi::{self, Config, FRAGMENTS, FirstFragment};
+use crate::track::Scratch;
+
+const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+/// The config in words: a map's value has to have a plain type.
+const CONFIG_WORDS: usize = size_of::<Config>() / 8;
+
+/// The table's header. It describes the table to user space; the programs do not read it.
+#[btf_map]
+static HEADER: Array<[u64; abi::HEADER_WORDS], 1, MMAPABLE> = Array::new();
+
+/// The heads of the table's sets. The loader sets their number.
+#[btf_map]
+pub(crate) static HEADS: Array<[u64; abi::HEAD_WORDS], 1, MMAPABLE> = Array::new();
+
+/// The table's records. The loader sets their number.
+#[btf_map]
+pub(crate) static RECORDS: Array<[u64; abi::RECORD_WORDS], 1, MMAPABLE> = Array::new();
+
+/// A [`Config`].
+#[btf_map]
+pub(crate) static CONFIG: Array<[u64; CONFIG_WORDS], 1, MMAPABLE> = Array::new();
+
+/// What the table counts, by [`Statistic`].
+#[btf_map]
+pub(crate) static STATISTICS: PerCpuArray<u64, { Statistic::ALL.len() }> = PerCpuArray::new();
+
+/// Packets that were not tracked, by [`Error::index`].
+#[btf_map]
+pub(crate) static ERRORS: PerCpuArray<u64, { Error::ALL.len() }> = PerCpuArray::new();
+
+/// Events that found no room in the ring buffer.
+#[btf_map]
+pub(crate) static LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
+
+/// A processor's working memory.
+#[btf_map]
+pub(crate) static SCRATCH: PerCpuArray<[u64; size_of::<Scratch>() / 8], 1> = PerCpuArray::new();
+
+/// First fragments, for the later ones.
+#[btf_map]
+pub(crate) static FIRST_FRAGMENTS: LruHashMap<[u64; 5], FirstFragment, FRAGMENTS> =
+    LruHashMap::new();
+
+/// [`Event`](abi::Event)s. The loader sets its size in bytes.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<(), { 1 << 20 }> = RingBuf::new();
+
+/// Nanoseconds that the clock shows, if [`CLOCK_IS_SET`].
+#[btf_map]
+pub(crate) static CLOCK: Array<u64, 1, MMAPABLE> = Array::new();
+
+/// 1 if time stands still until user space changes it: for tests.
+#[unsafe(no_mangle)]
+pub(crate) static CLOCK_IS_SET: Global<u32> = Global::new(0);
+
+/// 1 if the processors do not keep the order of loads and stores by themselves.
+#[unsafe(no_mangle)]
+pub(crate) static WEAKLY_ORDERED: Global<u32> = Global::new(0);

@@ -1,0 +1,111 @@
+//! The table's word as BPF instructions see it.
+//!
+//! `core::sync::atomic` is of no use on this target: it lacks read-modify-write. Volatile accesses
+//! become plain loads and stores of 64 bits, which are single on every processor that runs BPF
+//! programs compiled to its own instructions, and the intrinsics become the atomic instructions of
+//! BPF (Linux 5.12).
+
+use core::arch::asm;
+use core::cell::UnsafeCell;
+use core::intrinsics::AtomicOrdering::{AcqRel, Acquire, Relaxed};
+use core::intrinsics::{atomic_cxchg, atomic_xadd, atomic_xchg, atomic_xor};
+
+use flowkeep_core::table;
+
+use crate::maps::WEAKLY_ORDERED;
+
+/// A 64-bit word in a map's memory, which other processors and user space change too.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct Word(UnsafeCell<u64>);
+
+// SAFETY: the word is reached through volatile and atomic accesses only.
+unsafe impl Sync for Word {}
+
+impl table::Word for Word {
+    #[inline(always)]
+    fn load(&self) -> u64 {
+        // SAFETY: `self` is a valid, aligned word.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    /// Out of the compiler's sight: it would turn a comparison of several words without branches
+    /// into one branch a word, and the verifier walks every way through them.
+    #[inline(always)]
+    fn difference(&self, value: u64) -> u64 {
+        let mut difference = self.load();
+        // SAFETY: an instruction on two registers.
+        unsafe {
+            asm!(
+                "{0} ^= {1}",
+                inout(reg) difference,
+                in(reg) value,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        difference
+    }
+
+    #[inline(always)]
+    fn load_acquire(&self) -> u64 {
+        let value = self.load();
+        Self::fence_acquire();
+        value
+    }
+
+    #[inline(always)]
+    fn store(&self, value: u64) {
+        // SAFETY: `self` is a valid, aligned word.
+        unsafe { self.0.get().write_volatile(value) }
+    }
+
+    #[inline(always)]
+    fn store_release(&self, value: u64) {
+        Self::fence_release();
+        self.store(value);
+    }
+
+    #[inline(always)]
+    fn exchange(&self, current: u64, new: u64) -> bool {
+        // SAFETY: `self` is a valid, aligned word.
+        unsafe { atomic_cxchg::<u64, { AcqRel }, { Acquire }>(self.0.get(), current, new).1 }
+    }
+
+    #[inline(always)]
+    fn add(&self, value: u64) {
+        // SAFETY: `self` is a valid, aligned word.
+        unsafe { atomic_xadd::<u64, u64, { Relaxed }>(self.0.get(), value) };
+    }
+
+    #[inline(always)]
+    fn flip(&self, bits: u64) {
+        // SAFETY: `self` is a valid, aligned word.
+        unsafe { atomic_xor::<u64, u64, { Relaxed }>(self.0.get(), bits) };
+    }
+
+    #[inline(always)]
+    fn fence_acquire() {
+        fence();
+    }
+
+    #[inline(always)]
+    fn fence_release() {
+        fence();
+    }
+
+    #[inline(always)]
+    fn relax() {}
+}
+
+/// What is exchanged for the sake of the order that comes with it.
+static FENCE: Word = Word(UnsafeCell::new(0));
+
+/// BPF has no fence. Where the processor needs one, an atomic exchange is as good: those that
+/// return a value are fully ordered. Where it does not, the verifier removes this.
+#[inline(always)]
+fn fence() {
+    if WEAKLY_ORDERED.load() != 0 {
+        // SAFETY: a static word.
+        unsafe { atomic_xchg::<u64, { AcqRel }>(FENCE.0.get(), 0) };
+    }
+}
