@@ -38,10 +38,10 @@ pub(super) fn all(flowkeep: &Path, directory: &Path, port: u16) -> Vec<Tool> {
             program: flowkeep.to_owned(),
             package: "none: built here",
             slow: false,
-            remark: "all connections as JSON",
+            remark: "reads, tracks, summarises",
             version_argument: "--version",
             before: vec!["replay".into()],
-            after: ["--output", "json"].map(OsString::from).into(),
+            after: ["--summary"].map(OsString::from).into(),
             scratch: None,
         },
         Tool {
