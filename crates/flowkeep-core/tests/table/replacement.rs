@@ -245,8 +245,11 @@ fn displaced_entries_are_found_and_counted_out_again() {
             .find(table.place(&tuple(number)), &tuple(number))
             .expect("an answered connection stays");
         assert!(table.remove(&handle));
-        check(&table, &words);
+        if !cfg!(miri) {
+            check(&table, &words);
+        }
     }
+    check(&table, &words);
     // All that is left expires and is replaced by others, whose first sets are others too.
     for number in 1000..1100 {
         let tuple = tuple(number);
@@ -254,6 +257,9 @@ fn displaced_entries_are_found_and_counted_out_again() {
         table
             .insert(table.place(&tuple), &tuple, &entry, at(NOW + 1))
             .expect("whatever is there has expired or is unanswered");
-        check(&table, &words);
+        if !cfg!(miri) {
+            check(&table, &words);
+        }
     }
+    check(&table, &words);
 }
