@@ -2,17 +2,15 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray};
 use aya_ebpf::macros::btf_map;
 use flowkeep_core::Error;
 use flowkeep_core::table::Statistic;
 
-use crate::abi::{self, Config, FRAGMENTS, FirstFragment};
+use crate::abi::{self, FRAGMENTS, FirstFragment};
 use crate::track::Scratch;
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
-/// The config in words: a map's value has to have a plain type.
-const CONFIG_WORDS: usize = size_of::<Config>() / 8;
 
 /// The table's header. It describes the table to user space; the programs do not read it.
 #[btf_map]
@@ -26,9 +24,9 @@ pub(crate) static HEADS: Array<[u64; abi::HEAD_WORDS], 1, MMAPABLE> = Array::new
 #[btf_map]
 pub(crate) static RECORDS: Array<[u64; abi::RECORD_WORDS], 1, MMAPABLE> = Array::new();
 
-/// A [`Config`].
+/// A [`Config`](abi::Config).
 #[btf_map]
-pub(crate) static CONFIG: Array<[u64; CONFIG_WORDS], 1, MMAPABLE> = Array::new();
+pub(crate) static CONFIG: Array<[u64; abi::CONFIG_WORDS], 1, MMAPABLE> = Array::new();
 
 /// What the table counts, by [`Statistic`].
 #[btf_map]
@@ -38,10 +36,6 @@ pub(crate) static STATISTICS: PerCpuArray<u64, { Statistic::ALL.len() }> = PerCp
 #[btf_map]
 pub(crate) static ERRORS: PerCpuArray<u64, { Error::ALL.len() }> = PerCpuArray::new();
 
-/// Events that found no room in the ring buffer.
-#[btf_map]
-pub(crate) static LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
-
 /// A processor's working memory.
 #[btf_map]
 pub(crate) static SCRATCH: PerCpuArray<[u64; size_of::<Scratch>() / 8], 1> = PerCpuArray::new();
@@ -50,10 +44,6 @@ pub(crate) static SCRATCH: PerCpuArray<[u64; size_of::<Scratch>() / 8], 1> = Per
 #[btf_map]
 pub(crate) static FIRST_FRAGMENTS: LruHashMap<[u64; 5], FirstFragment, FRAGMENTS> =
     LruHashMap::new();
-
-/// [`Event`](abi::Event)s. The loader sets its size in bytes.
-#[btf_map]
-pub(crate) static EVENTS: RingBuf<(), { 1 << 20 }> = RingBuf::new();
 
 /// Nanoseconds that the clock shows, if [`CLOCK_IS_SET`].
 #[btf_map]

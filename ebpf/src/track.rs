@@ -5,7 +5,9 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use flowkeep_core::Error;
-use flowkeep_core::packet::{Bytes, Link, LinkType, Network, Packet, ipv4, ipv6, link, quoted, transport};
+use flowkeep_core::packet::{
+    Bytes, Link, LinkType, Network, Packet, ipv4, ipv6, link, quoted, transport,
+};
 use flowkeep_core::rules;
 use flowkeep_core::table::{SetTable, Table};
 use flowkeep_core::tracker::{Creation, Direction, Instant, Request, Tracker};

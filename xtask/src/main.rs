@@ -2,6 +2,7 @@
 
 mod agree;
 mod bench;
+mod bpf;
 mod generate;
 mod test;
 mod verify;
@@ -21,6 +22,7 @@ struct Cli {
 enum Command {
     Generate(generate::Args),
     Bench(bench::Args),
+    Bpf(bpf::Args),
     Verify(verify::Args),
     Agree(agree::Args),
     Test(test::Args),
@@ -32,6 +34,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Generate(args) => generate::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Bpf(args) => bpf::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Agree(args) => agree::run(&args),
         Command::Test(args) => test::run(&args),

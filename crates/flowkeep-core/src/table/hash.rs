@@ -37,7 +37,9 @@ impl Seed {
         Self(words)
     }
 
-    pub(super) const fn words(&self) -> &[u64; Self::WORDS] {
+    /// The words that it is made of: to hand it on, never to show it.
+    #[must_use]
+    pub const fn words(&self) -> &[u64; Self::WORDS] {
         &self.0
     }
 

@@ -1,0 +1,85 @@
+//! What can go wrong between a program and its programs in the kernel.
+
+use std::io;
+use std::path::PathBuf;
+
+use flowkeep_core::table::LayoutError;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel refuses the programs or their maps.
+    #[error("the kernel refuses the programs: {0}")]
+    Load(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A table of no sets, or of more than records can be numbered.
+    #[error("a table of {0} sets is not possible: there have to be between 1 and {most}", most = crate::abi::MOST_SETS)]
+    Size(u32),
+    /// A map can't be read or written.
+    #[error("the map {name}: {source}")]
+    Map {
+        /// Its name.
+        name: &'static str,
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The table can't be mapped into this program's memory.
+    #[error("the table can't be mapped: {0}")]
+    Mapping(#[source] io::Error),
+    /// There is no such interface, or what it is can't be read.
+    #[error("{interface}: {source}")]
+    Interface {
+        /// Its name.
+        interface: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An interface whose packets begin with a header that the programs do not know.
+    #[error("{interface}: devices of kind {kind} are not tracked (see ARPHRD in linux/if_arp.h)")]
+    Kind {
+        /// Its name.
+        interface: String,
+        /// The kind of its link header, as Linux numbers it.
+        kind: u32,
+    },
+    /// The kernel refuses to attach a program.
+    #[error("{interface}: the kernel refuses to attach: {source}")]
+    Attach {
+        /// The interface's name.
+        interface: String,
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A pinned map is not what these programs need.
+    #[error("{}: {what}; detach the programs that use it, or pin to another folder", path.display())]
+    Pinned {
+        /// Where it is pinned.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Something in the BPF file system can't be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The table's header is not one.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+}
+
+impl Error {
+    pub(crate) fn load(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Load(Box::new(error))
+    }
+
+    pub(crate) fn map(name: &'static str) -> impl FnOnce(aya::maps::MapError) -> Self {
+        move |error| Self::Map {
+            name,
+            source: Box::new(error),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Two trackers side by side.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicU64;
+
+use aya::programs::{TestRun, TestRunOptions};
+use flowkeep_bpf::{Device, Hook, Kernel, Options};
+use flowkeep_core::Error;
+use flowkeep_core::entry::Entry;
+use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments, LinkType, parse};
+use flowkeep_core::rules;
+use flowkeep_core::settings::Settings;
+use flowkeep_core::table::{Head, LANES, Memory, Record, Seed, SetTable, Statistic};
+use flowkeep_core::tracker::{Creation, Direction, Instant, Request, Tracker};
+use flowkeep_core::tuple::Tuple;
+
+const SECOND: u64 = 1_000_000_000;
+
+pub(crate) struct Both {
+    kernel: Kernel,
+    host: SetTable<Vectors>,
+    fragments: FirstFragments,
+    settings: Settings,
+    errors: HashMap<usize, u64>,
+    seconds: u64,
+}
+
+impl Both {
+    /// `None`, and a word about it, where programs can't be loaded.
+    pub(crate) fn new(sets: u32) -> Option<Self> {
+        let settings = Settings::default();
+        let seed = Seed::from_u64(7);
+        let options = Options {
+            settings,
+            sets,
+            seed,
+            pin: None,
+            clock_is_set: true,
+        };
+        if !privileged() {
+            println!("skipped: no CAP_BPF");
+            return None;
+        }
+        let kernel = Kernel::load(&options).unwrap_or_else(|error| panic!("{error}"));
+        let mut both = Self {
+            kernel,
+            host: SetTable::new(Vectors::new(sets, seed)),
+            fragments: FirstFragments::default(),
+            settings,
+            errors: HashMap::new(),
+            seconds: 0,
+        };
+        both.set_clock(1_000);
+        Some(both)
+    }
+
+    pub(crate) fn set_clock(&mut self, seconds: u64) {
+        self.seconds = seconds;
+        self.kernel
+            .set_clock(seconds * SECOND)
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Shows both a packet.
+    pub(crate) fn see(&mut self, hook: Hook, device: Device, frame: &[u8]) {
+        if !can_run(frame) {
+            return;
+        }
+        let program = self
+            .kernel
+            .program(hook, device)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let mut after = vec![0; frame.len()];
+        let result = program
+            .test_run(TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut after),
+                ..TestRunOptions::default()
+            })
+            .unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
+        assert_eq!(result.return_value, u32::MAX, "left to whoever comes next");
+        assert_eq!(after, frame, "left as it was");
+        if let Err(error) = self.see_here(hook, device, frame) {
+            *self.errors.entry(error.index()).or_default() += 1;
+        }
+    }
+
+    fn see_here(&mut self, hook: Hook, device: Device, frame: &[u8]) -> Result<(), Error> {
+        let link = match device {
+            Device::Ethernet => LinkType::Ethernet,
+            Device::Ip => LinkType::RawIp,
+        };
+        let direction = match hook {
+            Hook::Ingress => Direction::Ingress,
+            Hook::Egress => Direction::Egress,
+            Hook::Forward => Direction::Forwarded,
+        };
+        let now = Instant {
+            seconds: self.seconds as u32,
+            ticks: self.seconds * SECOND,
+        };
+        self.fragments.seconds = self.seconds;
+        let packet =
+            parse::<rules::Default, [u8]>(frame, link, &self.settings, &mut self.fragments)?;
+        let length = u64::from(packet.length);
+        let tracker: Tracker<'_, rules::Default, _> = Tracker::new(&self.settings, &self.host);
+        let found = tracker.lookup(&packet, &Request::new(direction, length, now), None)?;
+        if found.slot.is_none() {
+            let mut tuple = found.tuple;
+            tracker.create(
+                &mut tuple,
+                &Creation {
+                    direction,
+                    state: None,
+                    tcp_flags: packet.tcp_flags,
+                    related: false,
+                    length,
+                    now,
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Holds the kernel's entries and counters to the host's.
+    pub(crate) fn compare(&self) {
+        let now = self.seconds as u32;
+        let (kernel, host) = (dump(self.kernel.table(), now), dump(&self.host, now));
+        for (tuple, entry) in &host {
+            assert_eq!(kernel.get(tuple), Some(entry), "{tuple:?}");
+        }
+        assert_eq!(kernel.len(), host.len(), "{kernel:#?}");
+        for error in Error::ALL {
+            let here = self.errors.get(&error.index()).copied().unwrap_or(0);
+            let there = self
+                .kernel
+                .errors(error)
+                .unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(there, here, "{error}");
+        }
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        dump(&self.host, self.seconds as u32).len()
+    }
+}
+
+/// Whether the kernel's test runs take a frame: it has to hold the Ethernet header, and the IP
+/// header that this announces.
+fn can_run(frame: &[u8]) -> bool {
+    let shortest = match frame.get(12..14) {
+        Some([0x08, 0x00]) => 14 + 20,
+        Some([0x86, 0xdd]) => 14 + 40,
+        _ => 14 + 1,
+    };
+    frame.len() >= shortest
+}
+
+/// What has not expired: the kernel's table collects the rest later.
+fn dump<M: Memory>(table: &SetTable<M>, now: u32) -> BTreeMap<Tuple, Entry> {
+    table
+        .iter()
+        .filter(|(_, _, entry)| !entry.progress.expired(now))
+        .map(|(_, tuple, entry)| (tuple, entry))
+        .collect()
+}
+
+/// Whether the process may load programs: CAP_NET_ADMIN and CAP_BPF among its effective
+/// capabilities.
+fn privileged() -> bool {
+    const NEEDED: u64 = 1 << 12 | 1 << 39;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .is_some_and(|capabilities| capabilities & NEEDED == NEEDED)
+}
+
+/// First fragments, as the kernel's programs remember them.
+#[derive(Default)]
+struct FirstFragments {
+    seconds: u64,
+    known: HashMap<FragmentKey, (u64, FragmentPorts)>,
+}
+
+impl Fragments for FirstFragments {
+    fn record(&mut self, key: &FragmentKey, ports: FragmentPorts) {
+        self.known.insert(*key, (self.seconds, ports));
+    }
+
+    fn ports(&mut self, key: &FragmentKey) -> Option<FragmentPorts> {
+        let (seconds, ports) = *self.known.get(key)?;
+        (self.seconds - seconds <= 60).then_some(ports)
+    }
+}
+
+struct Vectors {
+    seed: Seed,
+    heads: Vec<Head<AtomicU64>>,
+    records: Vec<Record<AtomicU64>>,
+}
+
+impl Vectors {
+    fn new(sets: u32, seed: Seed) -> Self {
+        Self {
+            seed,
+            heads: (0..sets).map(|_| Head::default()).collect(),
+            records: (0..sets as usize * LANES)
+                .map(|_| Record::default())
+                .collect(),
+        }
+    }
+}
+
+impl Memory for Vectors {
+    type Word = AtomicU64;
+
+    fn sets(&self) -> u32 {
+        self.heads.len() as u32
+    }
+
+    fn seed(&self) -> &Seed {
+        &self.seed
+    }
+
+    fn head(&self, set: u32) -> Option<&Head<AtomicU64>> {
+        self.heads.get(set as usize)
+    }
+
+    fn record(&self, index: u32) -> Option<&Record<AtomicU64>> {
+        self.records.get(index as usize)
+    }
+
+    fn count(&self, _: Statistic) {}
+}

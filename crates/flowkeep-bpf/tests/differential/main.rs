@@ -1,0 +1,99 @@
+//! The programs in the kernel against the core in user space: the same packets at the same times
+//! have to leave the same entries.
+//!
+//! Needs CAP_BPF and CAP_NET_ADMIN; without them each test says that it was skipped.
+
+mod both;
+mod frames;
+
+use both::Both;
+use flowkeep_bpf::{Device, Hook};
+
+/// The hooks, as a packet's turn.
+const HOOKS: [Hook; 3] = [Hook::Ingress, Hook::Egress, Hook::Forward];
+
+#[test]
+fn a_handshake_data_and_a_close() {
+    let Some(mut both) = Both::new(64) else {
+        return;
+    };
+    for (at, (hook, frame)) in frames::tcp_connection().into_iter().enumerate() {
+        both.set_clock(1_000 + at as u64 / 2);
+        both.see(hook, Device::Ethernet, &frame);
+        both.compare();
+    }
+    assert_eq!(both.entries(), 1);
+}
+
+#[test]
+fn udp_echo_errors_fragments_and_tags() {
+    let Some(mut both) = Both::new(64) else {
+        return;
+    };
+    for hook in HOOKS {
+        for frame in frames::mixture() {
+            both.see(hook, Device::Ethernet, &frame);
+            both.compare();
+        }
+    }
+    assert!(both.entries() > 8);
+}
+
+#[test]
+fn packets_without_a_link_header() {
+    let Some(mut both) = Both::new(64) else {
+        return;
+    };
+    for hook in HOOKS {
+        for frame in frames::mixture() {
+            let Some(packet) = frames::without_link(&frame) else {
+                continue;
+            };
+            both.see(hook, Device::Ip, packet);
+        }
+        both.compare();
+    }
+    assert!(both.entries() > 8);
+}
+
+/// Few ends, so that connections meet again.
+#[test]
+fn random_packets() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let Some(mut both) = Both::new(32) else {
+        return;
+    };
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut now = 10_000;
+    for round in 0..20_000 {
+        now += u64::from(random.u8(..) < 8) * random.u64(0..30);
+        both.set_clock(now);
+        let hook = HOOKS[random.usize(..HOOKS.len())];
+        let frame = frames::random(&mut random);
+        both.see(hook, Device::Ethernet, &frame);
+        if round % 100 == 0 {
+            both.compare();
+        }
+    }
+    both.compare();
+}
+
+/// The packets of the recorded cases: among them are many that are cut or contradict themselves.
+#[test]
+fn recorded_packets() {
+    let Some(mut both) = Both::new(256) else {
+        return;
+    };
+    let packets = frames::recorded();
+    assert!(packets.len() > 1000, "{} packets", packets.len());
+    for (number, (egress, frame)) in packets.iter().enumerate() {
+        both.set_clock(1_000_000 + number as u64 / 50);
+        let hook = if *egress { Hook::Egress } else { Hook::Ingress };
+        both.see(hook, Device::Ethernet, frame);
+        if number % 500 == 0 {
+            both.compare();
+        }
+    }
+    both.compare();
+}
