@@ -1,12 +1,12 @@
 //! Attaching programs to interfaces.
 
-use std::fs;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 
 use aya::programs::links::{FdLink, LinkOrder};
 use aya::programs::tc::{NlOptions, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, tc};
-use std::path::Path;
+use nix::ifaddrs::getifaddrs;
 
 use crate::{Error, Kernel};
 
@@ -61,11 +61,22 @@ impl Device {
             interface: interface.to_owned(),
             source,
         };
-        let path = Path::new("/sys/class/net").join(interface).join("type");
-        let text = fs::read_to_string(path).map_err(failed)?;
-        let kind = text.trim().parse::<u32>();
+        // Not from /sys, which shows the namespace that it was mounted in.
+        let mut addresses = getifaddrs()
+            .map_err(|error| failed(error.into()))?
+            .filter(|address| address.interface_name == interface)
+            .peekable();
+        if addresses.peek().is_none() {
+            let missing = io::Error::new(ErrorKind::NotFound, "no such interface");
+            return Err(failed(missing));
+        }
+        let kind = addresses.find_map(|address| Some(address.address?.as_link_addr()?.hatype()));
+        // Devices without a link header have no address for it either (tun, WireGuard).
+        let Some(kind) = kind else {
+            return Ok(Self::Ip);
+        };
         // Numbers of linux/if_arp.h.
-        match kind.map_err(|error| failed(io::Error::new(ErrorKind::InvalidData, error)))? {
+        match kind {
             // Ethernet, and the loopback device, which has an Ethernet header too.
             1 | 772 => Ok(Self::Ethernet),
             // PPP, IP in IP, IPv6 in IPv6, SIT, GRE over IPv4 and IPv6, raw IP, none (tun,
@@ -73,7 +84,7 @@ impl Device {
             512 | 768 | 769 | 776 | 778 | 823 | 519 | 65534 => Ok(Self::Ip),
             kind => Err(Error::Kind {
                 interface: interface.to_owned(),
-                kind,
+                kind: u32::from(kind),
             }),
         }
     }

@@ -1,0 +1,116 @@
+//! Attaching, pinning and finding again, on a device of a network namespace of our own.
+//!
+//! Needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN; without them the test says that it was skipped.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use flowkeep_bpf::{Device, Error, Hook, Kernel, Options};
+use flowkeep_core::settings::Settings;
+use flowkeep_core::table::{Memory, Seed};
+
+/// A folder of the BPF file system, removed with what is in it.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = Kernel::unpin(&self.0);
+    }
+}
+
+/// A folder for pins, and a tun device in a namespace that only this thread is in.
+fn place(name: &str) -> Option<Folder> {
+    let folder = PathBuf::from(format!(
+        "/sys/fs/bpf/flowkeep_{name}_{}",
+        std::process::id()
+    ));
+    let ready = fs::create_dir(&folder).is_ok()
+        && nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_ok()
+        && ip("tuntap add dev keep0 mode tun")
+        && ip("link set lo up");
+    if !ready {
+        println!("skipped: no CAP_BPF, no BPF file system or no network namespaces");
+        let _ = fs::remove_dir(&folder);
+        return None;
+    }
+    Some(Folder(folder))
+}
+
+fn ip(arguments: &str) -> bool {
+    Command::new("ip")
+        .args(arguments.split(' '))
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn options(sets: u32, pin: Option<PathBuf>) -> Options {
+    Options {
+        settings: Settings::default(),
+        sets,
+        seed: Seed::from_u64(u64::from(sets)),
+        pin,
+        clock_is_set: false,
+    }
+}
+
+#[test]
+fn a_ping_on_the_loopback_device_is_tracked_and_found_again_after_a_restart() {
+    let Some(folder) = place("restart") else {
+        return;
+    };
+    let load = |sets| Kernel::load(&options(sets, Some(folder.0.clone())));
+    let mut kernel = load(10).unwrap_or_else(|error| panic!("{error}"));
+    kernel
+        .attach("lo", Hook::Ingress, Some(&folder.0.join("lo_ingress")))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let ping = || Command::new("ping").args(["-c", "1", "127.0.0.1"]).output();
+    assert!(ping().is_ok_and(|output| output.status.success()));
+    assert_eq!(
+        kernel.table().iter().count(),
+        2,
+        "request and reply, both coming in"
+    );
+    let seed = *kernel.table().memory().seed();
+    drop(kernel);
+
+    assert!(ping().is_ok_and(|output| output.status.success()));
+    let kernel = load(99).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        kernel.table().memory().sets(),
+        10,
+        "the pinned table's own size"
+    );
+    assert_eq!(*kernel.table().memory().seed(), seed);
+    assert!(
+        kernel.table().iter().count() > 2,
+        "tracked while nobody was there"
+    );
+}
+
+#[test]
+fn devices_and_what_is_refused() {
+    let Some(folder) = place("devices") else {
+        return;
+    };
+    assert_eq!(Device::of("lo").ok(), Some(Device::Ethernet));
+    assert_eq!(Device::of("keep0").ok(), Some(Device::Ip));
+    let mut kernel = Kernel::load(&options(1, None)).unwrap_or_else(|error| panic!("{error}"));
+    for hook in [Hook::Ingress, Hook::Egress] {
+        kernel
+            .attach("keep0", hook, None)
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+    let missing = kernel.attach("nothing0", Hook::Egress, None);
+    assert!(matches!(missing, Err(Error::Interface { .. })));
+    assert!(matches!(
+        Kernel::load(&options(0, None)),
+        Err(Error::Size(0))
+    ));
+
+    // A header that is pinned without the rest of its table.
+    let pinned = options(5, Some(folder.0.clone()));
+    drop(Kernel::load(&pinned).unwrap_or_else(|error| panic!("{error}")));
+    fs::remove_file(folder.0.join("RECORDS")).expect("it was pinned");
+    assert!(matches!(Kernel::load(&pinned), Err(Error::Pinned { .. })));
+}
