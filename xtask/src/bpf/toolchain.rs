@@ -1,5 +1,6 @@
 //! The compilers that can build for BPF.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
@@ -87,6 +88,7 @@ impl Toolchain {
         let mut command = Command::new(&self.cargo);
         command
             .args(["build", "--quiet", "--release", "--locked"])
+            .args(["--config", &relative_paths()])
             .args(["--target", TARGET])
             // Its configuration is looked for from here.
             .current_dir(root().join("ebpf"))
@@ -145,6 +147,21 @@ impl Toolchain {
         ensure!(status.success(), "llvm-objcopy failed");
         Ok(fs::read(&bare)?)
     }
+}
+
+/// Cargo's setting that has panics name their source relative to the checkout, or to the crate that
+/// it is of: the object is to be the same wherever it is built.
+fn relative_paths() -> String {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let registries = home.and_then(|home| fs::read_dir(home.join("registry/src")).ok());
+    let registries = registries.into_iter().flatten().flatten();
+    let folders = registries.map(|registry| registry.path());
+    let remaps: Vec<String> = folders
+        .chain([root().to_owned()])
+        .map(|folder| format!("'--remap-path-prefix={}/='", folder.display()))
+        .collect();
+    format!("target.{TARGET}.rustflags=[{}]", remaps.join(","))
 }
 
 fn succeeds(command: &mut Command) -> bool {
