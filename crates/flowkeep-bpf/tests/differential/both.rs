@@ -10,15 +10,19 @@ use flowkeep_core::entry::Entry;
 use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments, LinkType, parse};
 use flowkeep_core::rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{Head, LANES, Memory, Record, Seed, SetTable, Statistic};
+use flowkeep_core::table::{Memory, Seed, SetTable};
 use flowkeep_core::tracker::{Creation, Direction, Instant, Request, Tracker};
 use flowkeep_core::tuple::Tuple;
 
+use crate::memory::{Owned, plain_table};
+
 const SECOND: u64 = 1_000_000_000;
+/// Of both tables.
+const SEED: u64 = 7;
 
 pub(crate) struct Both {
     kernel: Kernel,
-    host: SetTable<Vectors>,
+    host: SetTable<Owned<AtomicU64>>,
     fragments: FirstFragments,
     settings: Settings,
     errors: HashMap<usize, u64>,
@@ -29,11 +33,10 @@ impl Both {
     /// `None`, and a word about it, where programs can't be loaded.
     pub(crate) fn new(sets: u32) -> Option<Self> {
         let settings = Settings::default();
-        let seed = Seed::from_u64(7);
         let options = Options {
             settings,
             sets,
-            seed,
+            seed: Seed::from_u64(SEED),
             pin: None,
             clock_is_set: true,
         };
@@ -44,7 +47,7 @@ impl Both {
         let kernel = Kernel::load(&options).unwrap_or_else(|error| panic!("{error}"));
         let mut both = Self {
             kernel,
-            host: SetTable::new(Vectors::new(sets, seed)),
+            host: plain_table(sets as usize, SEED),
             fragments: FirstFragments::default(),
             settings,
             errors: HashMap::new(),
@@ -193,44 +196,4 @@ impl Fragments for FirstFragments {
         let (seconds, ports) = *self.known.get(key)?;
         (self.seconds - seconds <= 60).then_some(ports)
     }
-}
-
-struct Vectors {
-    seed: Seed,
-    heads: Vec<Head<AtomicU64>>,
-    records: Vec<Record<AtomicU64>>,
-}
-
-impl Vectors {
-    fn new(sets: u32, seed: Seed) -> Self {
-        Self {
-            seed,
-            heads: (0..sets).map(|_| Head::default()).collect(),
-            records: (0..sets as usize * LANES)
-                .map(|_| Record::default())
-                .collect(),
-        }
-    }
-}
-
-impl Memory for Vectors {
-    type Word = AtomicU64;
-
-    fn sets(&self) -> u32 {
-        self.heads.len() as u32
-    }
-
-    fn seed(&self) -> &Seed {
-        &self.seed
-    }
-
-    fn head(&self, set: u32) -> Option<&Head<AtomicU64>> {
-        self.heads.get(set as usize)
-    }
-
-    fn record(&self, index: u32) -> Option<&Record<AtomicU64>> {
-        self.records.get(index as usize)
-    }
-
-    fn count(&self, _: Statistic) {}
 }

@@ -5,6 +5,13 @@
 
 mod both;
 mod frames;
+#[path = "../../../flowkeep-core/tests/common/memory.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test crate that includes this uses a part of it"
+)]
+mod memory;
 
 use both::Both;
 use flowkeep_bpf::{Device, Hook};

@@ -7,6 +7,13 @@
 
 mod format;
 mod map;
+#[path = "../common/memory.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test crate that includes this uses a part of it"
+)]
+mod memory;
 mod render;
 mod replay;
 mod tables;
@@ -17,7 +24,8 @@ use flowkeep_core::rules::{Cilium18, Cilium119};
 use flowkeep_core::table::LANES;
 use format::{Meta, Scenario, Step, Version};
 use map::MapTable;
-use tables::{Inspected, own_table};
+use memory::plain_table;
+use tables::Inspected;
 
 fn main() {
     let directory = std::env::var_os("FLOWKEEP_VECTORS").map_or_else(
@@ -83,13 +91,13 @@ fn run(meta: &Meta, case: &Scenario) -> Result<(), String> {
         "our table, crowded",
         meta,
         case,
-        own_table(crowded, case.start),
+        plain_table(crowded, case.start),
     )?;
     over(
         "our table",
         meta,
         case,
-        own_table(4 * crowded + 1, case.start),
+        plain_table(4 * crowded + 1, case.start),
     )
 }
 

@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicU64;
 
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{Found, Head, LANES, Memory, Record, Seed, SetTable, Statistic, Table};
+use flowkeep_core::table::{Found, SetTable, Table};
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
 use super::map::MapTable;
+use super::memory::Owned;
 
 /// A table that a scenario can look into, and whose inserts can be made to fail.
 pub(crate) trait Inspected: Table {
@@ -27,45 +28,8 @@ impl Inspected for MapTable {
     }
 }
 
-/// Our own table, in vectors.
-pub(crate) type OwnTable = SetTable<Vectors>;
-
-/// Owned memory for a table.
-pub(crate) struct Vectors {
-    seed: Seed,
-    heads: Vec<Head<AtomicU64>>,
-    records: Vec<Record<AtomicU64>>,
-}
-
-pub(crate) fn own_table(sets: usize, seed: u64) -> OwnTable {
-    SetTable::new(Vectors {
-        seed: Seed::from_u64(seed),
-        heads: (0..sets).map(|_| Head::default()).collect(),
-        records: (0..sets * LANES).map(|_| Record::default()).collect(),
-    })
-}
-
-impl Memory for Vectors {
-    type Word = AtomicU64;
-
-    fn sets(&self) -> u32 {
-        self.heads.len() as u32
-    }
-
-    fn seed(&self) -> &Seed {
-        &self.seed
-    }
-
-    fn head(&self, set: u32) -> Option<&Head<AtomicU64>> {
-        self.heads.get(set as usize)
-    }
-
-    fn record(&self, index: u32) -> Option<&Record<AtomicU64>> {
-        self.records.get(index as usize)
-    }
-
-    fn count(&self, _: Statistic) {}
-}
+/// Our own table.
+pub(crate) type OwnTable = SetTable<Owned<AtomicU64>>;
 
 impl Inspected for OwnTable {
     fn dump(&self) -> Vec<(Tuple, Entry)> {
