@@ -9,7 +9,8 @@
 //! | `layout` | set heads, records and the header, as they lie in memory |
 //! | `hash` | the keyed symmetric hash, and the places of a tuple |
 //! | `memory` | what the table asks of whoever owns the memory |
-//! | `sets` | probing |
+//! | `sets` | the table, and the head of a set |
+//! | `probe` | probing; `verified` in its place in the kernel |
 //! | `record` | one entry in its slot: reading, touching |
 //! | `insert` | insertion, removal and who makes room |
 //! | `renewal` | the short way of packets whose connection goes on as it is |
@@ -19,11 +20,11 @@ mod hash;
 mod insert;
 mod layout;
 mod memory;
+#[cfg_attr(target_arch = "bpf", path = "verified.rs")]
+mod probe;
 mod record;
 mod renewal;
 mod sets;
-#[cfg(target_arch = "bpf")]
-mod verified;
 mod walk;
 mod word;
 
