@@ -1,0 +1,180 @@
+//! IEEE 802.1Q interfaces.
+
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result};
+use nix::cmsg_space;
+use nix::net::if_::if_nametoindex;
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockType, recvmsg, send,
+    socket,
+};
+
+use crate::Host;
+use crate::tap::{End, Ferry, Kind, device};
+
+/// A VLAN's interface. Where this program plays it, it is gone when this is dropped.
+#[derive(Debug)]
+pub struct Vlan {
+    name: String,
+    _player: Option<Ferry>,
+}
+
+impl Vlan {
+    /// The interface's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Gives a host the interface `TRUNK.VLAN`, which is up: what passes through it passes through the
+/// trunk with the VLAN's tag. Where the kernel has no such devices, this program plays one by a
+/// tap device.
+///
+/// # Errors
+/// If the host has no such trunk, or the kernel has no tap devices either.
+pub fn vlan(host: &Host, trunk: &str, id: u16) -> Result<Vlan> {
+    let name = format!("{trunk}.{id}");
+    let native = host.ip(&format!(
+        "link add link {trunk} name {name} type vlan id {id}"
+    ));
+    if native.is_ok() {
+        host.ip(&format!("link set {name} up"))?;
+        return Ok(Vlan {
+            name,
+            _player: None,
+        });
+    }
+    let tagged = host
+        .enter(|| Trunk::open(trunk, id))
+        .with_context(|| format!("{trunk} can't be opened"))?;
+    let player = Ferry::start(device(host, &name, Kind::Tap)?, tagged)?;
+    // The tap device merges nothing, as the trunk.
+    host.offloads(&name, crate::Offloads::Off)?;
+    Ok(Vlan {
+        name,
+        _player: Some(player),
+    })
+}
+
+/// One VLAN's frames on a trunk: tagged there, untagged here.
+#[derive(Debug)]
+struct Trunk {
+    socket: OwnedFd,
+    id: u16,
+}
+
+/// Bytes of the two addresses that precede the tag.
+const ADDRESSES: usize = 12;
+/// Bits of the tag that are the VLAN's number.
+const ID: u16 = 0xfff;
+
+impl Trunk {
+    fn open(interface: &str, id: u16) -> io::Result<Self> {
+        let index = if_nametoindex(interface)?;
+        // Deaf until it is bound: it would hear every interface.
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
+        // The kernel takes the tag out of a frame that arrives, and tells it beside the frame.
+        let on: libc::c_int = 1;
+        // SAFETY: the kernel reads a number of the size that is given.
+        let answer = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_PACKET,
+                PACKET_AUXDATA,
+                (&raw const on).cast(),
+                size_of_val(&on) as libc::socklen_t,
+            )
+        };
+        done(answer)?;
+        // SAFETY: of a structure of integers and arrays, all zeroes are a value.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+        address.sll_ifindex = index.cast_signed();
+        // SAFETY: the kernel reads an address of the size that is given.
+        let answer = unsafe {
+            libc::bind(
+                socket.as_raw_fd(),
+                (&raw const address).cast(),
+                size_of_val(&address) as libc::socklen_t,
+            )
+        };
+        done(answer)?;
+        Ok(Self { socket, id })
+    }
+}
+
+fn done(answer: libc::c_int) -> io::Result<()> {
+    match answer {
+        0.. => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+impl AsFd for Trunk {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl End for Trunk {
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let mut control = cmsg_space!(Auxiliary);
+        let mut parts = [IoSliceMut::new(buffer)];
+        let message = recvmsg::<LinkAddr>(
+            self.socket.as_raw_fd(),
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::empty(),
+        )?;
+        let ours = message.address.is_some_and(|address| {
+            let own: u8 = libc::PACKET_OUTGOING;
+            address.as_ref().sll_pkttype == own
+        });
+        let tagged = message.cmsgs()?.any(|message| match message {
+            ControlMessageOwned::Unknown(message) => vlan_id(&message.data_bytes) == Some(self.id),
+            _ => false,
+        });
+        Ok((tagged && !ours).then_some(message.bytes))
+    }
+
+    fn send(&mut self, packet: &[u8]) -> io::Result<()> {
+        let (addresses, rest) = packet.split_at_checked(ADDRESSES).unwrap_or((packet, &[]));
+        let [type_high, type_low] = (libc::ETH_P_8021Q as u16).to_be_bytes();
+        let [id_high, id_low] = self.id.to_be_bytes();
+        let tag: &[u8] = &[type_high, type_low, id_high, id_low];
+        let frame = [addresses, tag, rest].concat();
+        send(self.socket.as_raw_fd(), &frame, MsgFlags::empty())?;
+        Ok(())
+    }
+}
+
+/// From linux/if_packet.h: what the kernel tells of a frame.
+#[repr(C)]
+struct Auxiliary {
+    status: u32,
+    length: u32,
+    captured: u32,
+    mac: u16,
+    network: u16,
+    vlan_tci: u16,
+    vlan_protocol: u16,
+}
+
+/// From linux/if_packet.h.
+const PACKET_AUXDATA: libc::c_int = 8;
+/// From linux/if_packet.h: the tag's fields are set.
+const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
+
+/// The VLAN of a frame, from its [`Auxiliary`].
+fn vlan_id(bytes: &[u8]) -> Option<u16> {
+    let word = |at| bytes.get(at..)?.first_chunk().copied();
+    let status = u32::from_ne_bytes(word(std::mem::offset_of!(Auxiliary, status))?);
+    let at = std::mem::offset_of!(Auxiliary, vlan_tci);
+    let tci = u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?);
+    (status & TP_STATUS_VLAN_VALID != 0).then_some(tci & ID)
+}
