@@ -1,5 +1,6 @@
 //! Which connections to show.
 
+use core::net::SocketAddr;
 use core::ops::RangeInclusive;
 
 use crate::connection::{Connection, State};
@@ -24,10 +25,25 @@ impl Filter {
     /// Whether a connection meets all conditions.
     #[must_use]
     pub fn matches(&self, connection: &Connection) -> bool {
-        let protocol = Protocol(connection.protocol);
         let ends = [connection.originator, connection.responder];
+        self.fits_state(connection.state) && self.fits_ends(connection.protocol, ends)
+    }
+
+    /// Whether there is no condition at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a state meets its condition.
+    pub(crate) fn fits_state(&self, state: State) -> bool {
+        self.states.is_empty() || self.states.contains(&state)
+    }
+
+    /// Whether protocol and ends meet their conditions.
+    pub(crate) fn fits_ends(&self, protocol: u8, ends: [SocketAddr; 2]) -> bool {
+        let protocol = Protocol(protocol);
         (self.protocols.is_empty() || self.protocols.contains(&protocol))
-            && (self.states.is_empty() || self.states.contains(&connection.state))
             && (self.addresses.is_empty()
                 || ends.iter().any(|end| {
                     self.addresses

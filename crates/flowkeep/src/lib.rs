@@ -7,6 +7,8 @@ pub mod capture;
 pub mod connection;
 pub mod filter;
 pub mod icmp;
+#[cfg(target_os = "linux")]
+pub mod live;
 pub mod memory;
 pub mod output;
 pub mod prefix;
@@ -16,6 +18,7 @@ pub mod replay;
 mod sample;
 pub mod saved;
 pub mod top;
+mod walk;
 
 /// The README's Rust has to compile.
 #[cfg(doctest)]

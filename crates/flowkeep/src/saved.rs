@@ -6,11 +6,13 @@ use flowkeep_core::entry::Entry;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{LANES, Seed, SetTable, Table};
 use flowkeep_core::tracker::Instant;
-use flowkeep_core::tuple::{Flags, Tuple};
+use flowkeep_core::tuple::Tuple;
 
 use crate::connection::Connection;
+use crate::filter::Filter;
 use crate::memory::{MemoryError, Region};
-use crate::replay::{Ended, SECOND, Summary, describe};
+use crate::replay::{SECOND, Summary};
+use crate::walk::{self, View};
 
 /// How full a saved table is: it does not grow, so there is no reason to leave more room.
 const FILL: f64 = 0.7;
@@ -66,43 +68,24 @@ impl SavedTable {
         self.table.capacity()
     }
 
-    /// Tells `each` of every connection, by the time at which it began, as it was when the last
-    /// packet of all was seen.
-    pub fn for_each(&self, mut each: impl FnMut(&Connection)) -> Summary {
-        let ticks = self.table.memory().header().ticks_per_second();
-        let nanoseconds = |time: u64| {
-            let wide = u128::from(time) * u128::from(SECOND) / u128::from(ticks.max(1));
-            u64::try_from(wide).unwrap_or(u64::MAX)
-        };
+    /// Tells `each` of every connection that fits the filter, by the time at which it began, as it
+    /// was when the last packet of all was seen. The summary counts all.
+    pub fn for_each(&self, filter: &Filter, each: impl FnMut(&Connection)) -> Summary {
+        let ticks_per_second = self.table.memory().header().ticks_per_second();
         let last = self
             .table
             .iter()
             .map(|(_, _, entry)| entry.last_seen)
             .max()
             .unwrap_or(0);
-        let now = u32::try_from(nanoseconds(last) / SECOND).unwrap_or(u32::MAX);
-        let mut order: Vec<(u64, u32)> = self
-            .table
-            .iter()
-            .map(|(handle, _, entry)| (entry.created, handle.index()))
-            .collect();
-        order.sort_unstable();
-        let mut summary = Summary::default();
-        let settings = Settings::default();
-        for (_, index) in order {
-            let Some((_, tuple, mut entry)) = self.table.at(index) else {
-                continue;
-            };
-            if tuple.flags().contains(Flags::RELATED) {
-                continue;
-            }
-            entry.created = nanoseconds(entry.created);
-            entry.last_seen = nanoseconds(entry.last_seen);
-            let connection = describe(&Ended::new(&tuple, &entry), &settings, now, Vec::new());
-            summary.note(&connection);
-            each(&connection);
-        }
-        summary
+        let view = View {
+            now: u32::try_from(last / ticks_per_second.max(1)).unwrap_or(u32::MAX),
+            ticks_per_second,
+            epoch: 0,
+            settings: &Settings::default(),
+            expired: true,
+        };
+        walk::for_each(&self.table, &view, filter, true, each)
     }
 }
 
@@ -135,7 +118,9 @@ mod tests {
         replay.save(&path).expect("a temporary file can be written");
         let saved = SavedTable::open(&path).expect("it was just saved");
         let (mut listed, mut replayed) = (Vec::new(), Vec::new());
-        let summary = saved.for_each(|connection| listed.push(connection.clone()));
+        let summary = saved.for_each(&Filter::default(), |connection| {
+            listed.push(connection.clone())
+        });
         replay.finish(&mut |_| {}, &mut |connection| {
             replayed.push(connection.clone())
         });

@@ -2,6 +2,8 @@
 
 mod arguments;
 mod list;
+#[cfg(target_os = "linux")]
+mod live;
 mod progress;
 mod replay;
 mod sink;
@@ -17,6 +19,8 @@ use self::arguments::{Arguments, Command};
 pub(crate) fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Replay(arguments) => replay::run(&arguments),
+        #[cfg(target_os = "linux")]
+        Command::Run(arguments) => live::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -25,6 +25,8 @@ pub(super) struct Sink {
     /// Somebody may wait for each event: hand it on at once.
     pub(super) live: bool,
     summarise: bool,
+    /// The format has a place for a summary beside other things.
+    has_summary: bool,
     pub(super) shown: u64,
     pub(super) written: io::Result<()>,
 }
@@ -54,6 +56,7 @@ impl Sink {
             top: listing.top.map(|n| Top::new(n, listing.by.into())),
             live,
             summarise: !listing.no_summary,
+            has_summary: matches!(listing.output, Format::Table | Format::Json),
             shown: 0,
             written: Ok(()),
         })
@@ -69,6 +72,11 @@ impl Sink {
         };
         let report = self.summarise.then_some(&report);
         exit_code(self.written.and_then(|()| self.output.finish(report)))
+    }
+
+    /// Whether what it is told is to be summarised, in a format that has a place for it.
+    pub(super) fn summarises(&self) -> bool {
+        self.content == Content::Summary || self.summarise && self.has_summary
     }
 
     pub(super) fn event(&mut self, event: &Event) {

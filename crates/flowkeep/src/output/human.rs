@@ -52,8 +52,9 @@ fn decimal(f: &mut fmt::Formatter<'_>, value: u64, scale: u64, unit: &str) -> fm
     write!(f, "{}.{:0digits$} {unit}", value / scale, value % scale)
 }
 
-/// `1,234,567`.
-pub(super) struct Count(pub(super) u64);
+/// A number as `1,234,567`.
+#[derive(Clone, Copy, Debug)]
+pub struct Count(pub u64);
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

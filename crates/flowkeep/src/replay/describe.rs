@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use flowkeep_core::entry::{Counters, Marks};
 use flowkeep_core::packet::{protocol, tcp};
 use flowkeep_core::settings::Settings;
-use flowkeep_core::tuple::Flags;
+use flowkeep_core::tuple::{Flags, Tuple};
 
 use super::ended::Ended;
 use crate::connection::{Connection, IcmpError, State, Timestamp, Traffic};
@@ -24,7 +24,7 @@ pub(crate) fn describe(
     icmp_errors: Vec<IcmpError>,
 ) -> Connection {
     let tuple = &ended.tuple;
-    let family = tuple.family();
+    let (originator, responder) = ends(tuple);
     let (sent, received, originator_flags, responder_flags) = if tuple.flags().contains(Flags::IN) {
         (ended.rx, ended.tx, ended.rx_flags, ended.tx_flags)
     } else {
@@ -32,10 +32,8 @@ pub(crate) fn describe(
     };
     let mut connection = Connection {
         protocol: tuple.protocol(),
-        // The tuple that an entry is stored under is the originator's packets' reversed, and
-        // ports stand crossed in a tuple.
-        originator: SocketAddr::new(tuple.destination().to_ip(family), tuple.source_port()),
-        responder: SocketAddr::new(tuple.source().to_ip(family), tuple.destination_port()),
+        originator,
+        responder,
         state: State::Unanswered,
         expired: ended.is_expired(now),
         originator_flags,
@@ -48,6 +46,16 @@ pub(crate) fn describe(
     };
     connection.state = state(&connection, ended.marks);
     connection
+}
+
+/// Originator and responder of the connection that is stored under a tuple.
+pub(crate) fn ends(tuple: &Tuple) -> (SocketAddr, SocketAddr) {
+    let family = tuple.family();
+    // The tuple is the originator's packets' reversed, and ports stand crossed in a tuple.
+    (
+        SocketAddr::new(tuple.destination().to_ip(family), tuple.source_port()),
+        SocketAddr::new(tuple.source().to_ip(family), tuple.destination_port()),
+    )
 }
 
 const fn traffic(counters: Counters) -> Traffic {

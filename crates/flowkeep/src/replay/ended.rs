@@ -36,6 +36,12 @@ impl Ended {
 }
 
 impl Ended {
+    /// Brings its times to nanoseconds.
+    pub(crate) fn set_times(&mut self, nanoseconds: impl Fn(u64) -> u64) {
+        self.created = nanoseconds(self.created);
+        self.last_seen = nanoseconds(self.last_seen);
+    }
+
     /// Whether the connection was ended by another that began under its tuple, not by its
     /// timeout: then its lifetime was cut to before its last packet.
     pub(super) const fn is_retired(&self) -> bool {

@@ -39,7 +39,7 @@ use flowkeep_core::rules::{self, Cilium18, Cilium119};
 use crate::connection::{Connection, Event, State, Timestamp};
 use crate::memory::MemoryError;
 use crate::prefix::Prefix;
-pub(crate) use describe::{SECOND, describe};
+pub(crate) use describe::{SECOND, describe, ends};
 pub(crate) use ended::Ended;
 use engine::{Engine, Replayer};
 

@@ -1,7 +1,15 @@
 //! What the command line takes.
 
+mod list;
+#[cfg(target_os = "linux")]
+mod live;
+
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+
+pub(super) use self::list::List;
+#[cfg(target_os = "linux")]
+pub(super) use self::live::{Place, Run, Target};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
@@ -13,21 +21,10 @@ use flowkeep::protocol::Protocol;
 use flowkeep::replay::RuleSet;
 use flowkeep::top::Measure;
 
-const LIST_EXAMPLES: &str = "\
-Examples:
-  flowkeep replay --save evening.table trace.pcap
-  flowkeep list --table evening.table --state answered --top 10
-      The ten greatest connections that were open when the capture ended.
-
-Exit status:
-  0  the table was read
-  1  it could not be read, or the output not be written
-  2  the command line is wrong";
-
 /// Tracks network connections.
 #[derive(Debug, Parser)]
 #[command(name = "flowkeep", version, about, max_term_width = 100)]
-#[command(after_help = "Try 'flowkeep replay --help' for examples.")]
+#[command(after_help = "Try 'flowkeep run --help' or 'flowkeep replay --help' for examples.")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -38,8 +35,12 @@ pub(super) enum Command {
     /// Show the connections of captures
     #[command(long_about = REPLAY, after_long_help = EXAMPLES)]
     Replay(Box<Replay>),
-    /// Show the connections of a saved table
-    #[command(after_long_help = LIST_EXAMPLES)]
+    /// Track the connections of interfaces
+    #[cfg(target_os = "linux")]
+    #[command(long_about = live::RUN, after_long_help = live::RUN_EXAMPLES)]
+    Run(Box<Run>),
+    /// Show the connections that are tracked now, or those of a saved table
+    #[command(after_long_help = list::EXAMPLES)]
     List(Box<List>),
     /// Write a completion script for a shell
     #[command(after_help = "For example: flowkeep completions bash > \
@@ -127,17 +128,6 @@ pub(super) struct Replay {
     /// is there: 'flowkeep list --table' shows it
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(super) save: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(super) listing: Listing,
-}
-
-/// `flowkeep list`.
-#[derive(Args, Debug)]
-pub(super) struct List {
-    /// A table that 'flowkeep replay --save' has written
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub(super) table: PathBuf,
 
     #[command(flatten)]
     pub(super) listing: Listing,

@@ -1,0 +1,200 @@
+//! What the commands of a live tracker take.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use flowkeep::live::DEFAULT_FOLDER;
+use flowkeep_core::settings::Settings;
+use jiff::{Span, SpanRelativeTo};
+
+pub(super) const RUN: &str = "\
+Track the connections of interfaces
+
+Loads the tracker into the kernel as eBPF programs, attaches them to the interfaces, and shows how \
+many connections there are until it is interrupted. No packet is dropped or changed, and other \
+programs on the interfaces are left alone. 'flowkeep list' shows the connections meanwhile.
+
+A host tracks what arrives at an interface and what leaves it. A gateway (--forward) tracks what \
+arrives at each of its interfaces, so that a forwarded packet is seen once: name all of them.";
+
+pub(super) const RUN_EXAMPLES: &str = "\
+Examples:
+  sudo flowkeep run -i eth0
+      Track this host's connections on eth0 until Ctrl-C.
+  sudo flowkeep run -i lan0,wan0 --forward --connections 1000000
+      Track what a gateway forwards, with room for a million connections.
+  sudo flowkeep run -i eth0 --pin
+      Go on tracking when the command ends: 'flowkeep detach' ends that.
+  sudo flowkeep run -i eth0 --timeout-tcp 5d --timeout-other 2m
+      With timeouts of your own; 'flowkeep set' changes them while it runs.
+
+Exit status:
+  0  it was interrupted (SIGINT, SIGTERM)
+  1  it could not start, or the last interface has gone
+  2  the command line is wrong
+  3  not permitted, or this machine lacks something ('flowkeep check' says what)
+  4  another one runs in the same folder";
+
+/// Where a tracker lives.
+#[derive(Args, Debug)]
+pub(in crate::command) struct Place {
+    /// Folder of the BPF file system where the tracker lives: one for each
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_FOLDER)]
+    #[arg(value_hint = clap::ValueHint::DirPath)]
+    pub(in crate::command) folder: PathBuf,
+}
+
+/// What to track.
+#[derive(Args, Debug)]
+pub(in crate::command) struct Target {
+    /// Interfaces to track: eth0,eth1
+    #[arg(
+        short,
+        long,
+        required = true,
+        value_name = "IFACE",
+        value_delimiter = ','
+    )]
+    pub(in crate::command) interface: Vec<String>,
+
+    /// Take a gateway's point of view: track what arrives at each interface to be forwarded
+    #[arg(long)]
+    pub(in crate::command) forward: bool,
+
+    /// Connections to make room for, 143 bytes each [default: 262144, or as a pinned table has]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64_000_000))]
+    pub(in crate::command) connections: Option<u32>,
+
+    #[command(flatten)]
+    pub(in crate::command) place: Place,
+
+    #[command(flatten)]
+    pub(in crate::command) timeouts: Timeouts,
+}
+
+/// `flowkeep run`.
+#[derive(Args, Debug)]
+pub(in crate::command) struct Run {
+    #[command(flatten)]
+    pub(in crate::command) target: Target,
+
+    /// Go on tracking when the command ends
+    #[arg(long)]
+    pub(in crate::command) pin: bool,
+
+    /// Time between two looks at the table [default: 1s on a terminal, else 10s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(in crate::command) interval: Option<Duration>,
+
+    /// Say nothing while all is well
+    #[arg(short, long)]
+    pub(in crate::command) quiet: bool,
+}
+
+/// Timeouts and the like, where they are not as they were.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Settings (times as 90s, 5m, 6h, 2d)")]
+pub(in crate::command) struct Timeouts {
+    /// TCP, once the handshake is over [default: 6h]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout_tcp: Option<Duration>,
+
+    /// TCP while only SYNs were seen [default: 1m]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout_syn: Option<Duration>,
+
+    /// TCP that is closed in both directions [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout_close: Option<Duration>,
+
+    /// Everything that is not TCP [default: 1m]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout_other: Option<Duration>,
+
+    /// Least time between two reports about a connection [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    report_interval: Option<Duration>,
+
+    /// Whether to count packets and bytes [default: true]
+    #[arg(long, value_name = "BOOL")]
+    accounting: Option<bool>,
+}
+
+impl Timeouts {
+    /// Changes the settings that were given.
+    pub(in crate::command) fn apply(&self, settings: &mut Settings) {
+        let Self {
+            timeout_tcp,
+            timeout_syn,
+            timeout_close,
+            timeout_other,
+            report_interval,
+            accounting,
+        } = self;
+        for (time, setting) in [
+            (timeout_tcp, &mut settings.tcp),
+            (timeout_syn, &mut settings.syn),
+            (timeout_close, &mut settings.close),
+            (timeout_other, &mut settings.non_tcp),
+            (report_interval, &mut settings.report_interval),
+        ] {
+            if let Some(time) = time {
+                *setting = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+            }
+        }
+        if let Some(accounting) = accounting {
+            settings.accounting = *accounting;
+        }
+    }
+}
+
+/// A time of whole seconds: a number, or as people write it.
+fn time(text: &str) -> Result<Duration, String> {
+    // Connections live for seconds of 32 bits; half of them leaves room for the clock.
+    const LONGEST: u64 = 1 << 31;
+    let seconds = match text.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let time = text
+                .parse::<Span>()
+                .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
+                .map_err(|_| "not a time such as 90s, 5m, 6h or 2d".to_owned())?;
+            match u64::try_from(time.as_secs()) {
+                Ok(seconds) if time.subsec_nanos() == 0 => seconds,
+                _ => return Err("not a number of whole seconds".to_owned()),
+            }
+        }
+    };
+    if (1..LONGEST).contains(&seconds) {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err("not between a second and 68 years".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds_or_as_people_write_them() {
+        for (text, seconds) in [("1", 1), ("90s", 90), ("5m", 300), ("6h", 21_600)] {
+            assert_eq!(time(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(time("2d"), Ok(Duration::from_secs(172_800)));
+        for text in [
+            "",
+            "0",
+            "-1",
+            "0s",
+            "-5m",
+            "1.5s",
+            "100y",
+            "99999999999",
+            "soon",
+        ] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
+}

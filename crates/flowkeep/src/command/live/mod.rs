@@ -1,0 +1,34 @@
+//! The commands of a live tracker.
+
+mod list;
+mod run;
+mod signals;
+mod status;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use flowkeep::live::{Error, Folder, Pinned};
+
+pub(super) use self::list::list;
+pub(super) use self::run::run;
+
+/// Says what went wrong.
+fn failure(error: &Error) -> ExitCode {
+    eprintln!("flowkeep: {error}");
+    ExitCode::from(status_of(error))
+}
+
+/// The exit status that an error ends with.
+const fn status_of(error: &Error) -> u8 {
+    match error {
+        Error::Missing { .. } => 3,
+        Error::Busy { .. } => 4,
+        Error::NoTracker { .. } => 5,
+        _ => 1,
+    }
+}
+
+fn open(folder: &Path) -> Result<Pinned, Error> {
+    Pinned::open(&Folder::at(folder)?)
+}

@@ -1,0 +1,99 @@
+//! `flowkeep run`.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use flowkeep::live::{Error, Folder, Mode, Options, Tracker};
+use flowkeep_core::settings::Settings;
+
+use super::failure;
+use super::signals::{Signals, Woken};
+use super::status::Status;
+use crate::command::arguments::{self, Target};
+
+/// Time between two looks for interfaces that have gone.
+const TICK: Duration = Duration::from_secs(1);
+
+pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
+    // Before anything is attached: a signal from here on ends all in good order.
+    let signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("flowkeep: signals can't be waited for: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut tracker = match start(&arguments.target, arguments.pin) {
+        Ok(tracker) => tracker,
+        Err(error) => return failure(&error),
+    };
+    let mut status = Status::new(arguments.interval, arguments.quiet);
+    status.say(&describe(&tracker, &arguments.target));
+    let mut tick = Instant::now();
+    loop {
+        if status.is_due() {
+            match tracker.totals() {
+                Ok(totals) => status.update(totals),
+                Err(error) => {
+                    status.end();
+                    return failure(&error);
+                }
+            }
+        }
+        for interface in tracker.gone() {
+            status.warn(&format!(
+                "{} has gone, and is no longer tracked",
+                interface.name()
+            ));
+        }
+        if tracker.interfaces().is_empty() {
+            status.end();
+            eprintln!("flowkeep: no interface is left to track");
+            return ExitCode::FAILURE;
+        }
+        tick += TICK;
+        match signals.wait(tick) {
+            Ok(Woken::Time) => {}
+            Ok(Woken::Signal) => break,
+            Err(error) => {
+                status.end();
+                eprintln!("flowkeep: signals can't be waited for: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    status.end();
+    ExitCode::SUCCESS
+}
+
+/// Starts a tracker.
+pub(super) fn start(target: &Target, pin: bool) -> Result<Tracker, Error> {
+    let mut settings = Settings::default();
+    target.timeouts.apply(&mut settings);
+    Tracker::start(&Options {
+        folder: Folder::at(&target.place.folder)?,
+        interfaces: target.interface.clone(),
+        mode: mode(target),
+        pin,
+        connections: target.connections,
+        settings,
+    })
+}
+
+const fn mode(target: &Target) -> Mode {
+    if target.forward {
+        Mode::Gateway
+    } else {
+        Mode::Host
+    }
+}
+
+/// What is tracked, in a sentence.
+fn describe(tracker: &Tracker, target: &Target) -> String {
+    let names: Vec<&str> = tracker
+        .interfaces()
+        .iter()
+        .map(|found| found.name())
+        .collect();
+    format!("tracking {} {}", names.join(", "), mode(target))
+}

@@ -1,0 +1,54 @@
+//! Waiting for the signals that end a command.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// SIGINT, SIGTERM and SIGHUP, which no longer end the program but are waited for.
+pub(super) struct Signals {
+    file: SignalFd,
+}
+
+/// Why waiting has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// The time has come.
+    Time,
+    /// Somebody wants the program to end.
+    Signal,
+}
+
+impl Signals {
+    /// Takes the signals over, for this thread and those that it starts.
+    pub(super) fn new() -> io::Result<Self> {
+        let mut signals = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            signals.add(signal);
+        }
+        signals.thread_block()?;
+        let file = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self { file })
+    }
+
+    /// Waits until then, or until a signal comes.
+    pub(super) fn wait(&self, until: Instant) -> io::Result<Woken> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            // Rounded up, so that the time has come when poll says so.
+            let left = left + Duration::from_micros(999);
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut files = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut files, timeout) {
+                Ok(0) if Instant::now() >= until => return Ok(Woken::Time),
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return Ok(Woken::Signal),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

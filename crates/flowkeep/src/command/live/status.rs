@@ -1,0 +1,133 @@
+//! The line that tells how a tracker is doing.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use flowkeep::live::{Rates, Totals};
+use flowkeep::output::Count;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// On a terminal one line that stays up to date, else a line an interval.
+pub(super) struct Status {
+    line: Line,
+    interval: Duration,
+    due: Instant,
+    before: Option<Totals>,
+}
+
+enum Line {
+    Terminal(ProgressBar),
+    Pipe,
+    Quiet,
+}
+
+impl Status {
+    pub(super) fn new(interval: Option<Duration>, quiet: bool) -> Self {
+        let (line, usual) = if quiet {
+            (Line::Quiet, Duration::MAX)
+        } else if io::stdout().is_terminal() {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
+            let style = ProgressStyle::with_template("{wide_msg}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            (
+                Line::Terminal(bar.with_style(style)),
+                Duration::from_secs(1),
+            )
+        } else {
+            (Line::Pipe, Duration::from_secs(10))
+        };
+        Self {
+            line,
+            interval: interval.unwrap_or(usual),
+            due: Instant::now(),
+            before: None,
+        }
+    }
+
+    /// Says something that stays, unless nothing is to be said.
+    pub(super) fn say(&self, message: &str) {
+        match &self.line {
+            Line::Terminal(bar) => bar.suspend(|| println!("{message}")),
+            Line::Pipe => print(&message),
+            Line::Quiet => {}
+        }
+    }
+
+    /// Says something on standard error.
+    pub(super) fn warn(&self, message: &str) {
+        match &self.line {
+            Line::Terminal(bar) => bar.suspend(|| eprintln!("flowkeep: {message}")),
+            Line::Pipe | Line::Quiet => eprintln!("flowkeep: {message}"),
+        }
+    }
+
+    /// Whether it is time for another look at the table.
+    pub(super) fn is_due(&self) -> bool {
+        !matches!(self.line, Line::Quiet) && Instant::now() >= self.due
+    }
+
+    /// Shows how things are now.
+    pub(super) fn update(&mut self, now: Totals) {
+        self.due += self.interval;
+        let rates = self
+            .before
+            .as_ref()
+            .map(|before| Rates::between(before, &now));
+        let text = Text { now: &now, rates };
+        match &self.line {
+            Line::Terminal(bar) => bar.set_message(text.to_string()),
+            Line::Pipe => print(&text),
+            Line::Quiet => {}
+        }
+        self.before = Some(now);
+    }
+
+    /// Takes the line away.
+    pub(super) fn end(&self) {
+        if let Line::Terminal(bar) = &self.line {
+            bar.abandon();
+        }
+    }
+}
+
+/// Whoever read our lines may have gone: tracking goes on.
+fn print(line: &dyn fmt::Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// `1,234 connections (1,200 answered, 34 unanswered), 56 new/s, table 0.5 % full`, and what has
+/// gone wrong.
+struct Text<'a> {
+    now: &'a Totals,
+    rates: Option<Rates>,
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let census = &self.now.census;
+        write!(
+            f,
+            "{} connections: {} answered, {} unanswered, {} closing, {} closed",
+            Count(self.now.connections()),
+            Count(census.answered),
+            Count(census.unanswered),
+            Count(census.closing),
+            Count(census.closed),
+        )?;
+        if let Some(rates) = self.rates {
+            write!(f, "; {} new/s", Count(rates.created.round() as u64))?;
+        }
+        let full = 100.0 * self.now.connections() as f64 / self.now.capacity.max(1) as f64;
+        write!(f, "; table {full:.1} % full")?;
+        for (count, what) in [
+            (self.now.evicted(), "evicted"),
+            (self.now.refused(), "refused"),
+        ] {
+            if count != 0 {
+                write!(f, "; {} {what}", Count(count))?;
+            }
+        }
+        Ok(())
+    }
+}

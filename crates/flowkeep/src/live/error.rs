@@ -1,0 +1,75 @@
+//! What can go wrong with a live tracker.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why something could not be done. Each says what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel refuses, or a map is not what it should be.
+    #[error(transparent)]
+    Kernel(#[from] flowkeep_bpf::Error),
+    /// This machine lacks something, or this user may not use it.
+    #[error("{what}; {remedy}")]
+    Missing {
+        /// What is missing.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// There is no tracker in a folder.
+    #[error(
+        "no tracker in {}; start one with 'flowkeep run' or 'flowkeep attach'", folder.display()
+    )]
+    NoTracker {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Another process holds a folder.
+    #[error(
+        "another 'flowkeep run' has {}; end it first, or give this one a --folder of its own",
+        folder.display()
+    )]
+    Busy {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A folder or file of the BPF file system can't be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An interface is attached already, for another point of view.
+    #[error("{interface} is tracked {mode} already; 'flowkeep detach -i {interface}' ends that")]
+    OtherMode {
+        /// Its name.
+        interface: String,
+        /// How it is tracked.
+        mode: super::Mode,
+    },
+    /// A pinned table is of another size than was asked for.
+    #[error(
+        "the table in {} has room for {room} connections, not {wanted}; leave --connections out \
+         to go on with it, or 'flowkeep detach --all' to begin anew", folder.display()
+    )]
+    OtherSize {
+        /// The folder.
+        folder: PathBuf,
+        /// Room that there is.
+        room: u64,
+        /// Room that was asked for.
+        wanted: u64,
+    },
+}
+
+impl Error {
+    /// Whether privileges or the machine are the reason, not what was asked for.
+    #[must_use]
+    pub const fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing { .. })
+    }
+}

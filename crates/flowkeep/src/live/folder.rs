@@ -1,0 +1,106 @@
+//! The folder of the BPF file system in which a tracker lives, and who may change it.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+use super::Error;
+
+/// Where a tracker lives unless it is told otherwise.
+pub const DEFAULT_FOLDER: &str = "/sys/fs/bpf/flowkeep";
+
+/// A folder of the BPF file system.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// The right to change what is in a folder: one process has it at a time, until it ends or drops
+/// this. Nothing of it is left behind, however the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Folder {
+    /// The folder at a path. It need not be there yet.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if the path is not in a BPF file system.
+    pub fn at(path: &Path) -> Result<Self, Error> {
+        let nearest = path.ancestors().find(|ancestor| ancestor.exists());
+        let kind = statfs(nearest.unwrap_or(path)).map(|found| found.filesystem_type());
+        if kind == Ok(BPF_FS_MAGIC) {
+            return Ok(Self {
+                path: path.to_owned(),
+            });
+        }
+        let remedy = if path.starts_with("/sys/fs/bpf") {
+            "mount one with 'mount -t bpf bpf /sys/fs/bpf' ('ip netns exec' hides it: take \
+             'nsenter --net=/run/netns/NAME' in its place)"
+        } else {
+            "take a --folder below /sys/fs/bpf"
+        };
+        Err(Error::Missing {
+            what: format!("{} is not in a BPF file system", path.display()),
+            remedy: remedy.to_owned(),
+        })
+    }
+
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the folder if it is not there, and claims it.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if another process has it, [`Error::Missing`] without the privilege,
+    /// [`Error::File`].
+    pub fn claim(&self) -> Result<Lock, Error> {
+        loop {
+            fs::create_dir_all(&self.path).map_err(|error| self.failed(error))?;
+            let file = File::open(&self.path).map_err(|error| self.failed(error))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::Busy {
+                        folder: self.path.clone(),
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(self.failed(error)),
+            }
+            // Whoever had it may have removed it in between: then this is the lock of nothing.
+            let inode = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|found| found.ino());
+            if inode(file.metadata()) == inode(fs::metadata(&self.path)) {
+                return Ok(Lock { _file: file });
+            }
+        }
+    }
+
+    /// Removes what is pinned to the folder. Whoever calls it has claimed the folder.
+    pub(super) fn clear(&self) -> Result<(), Error> {
+        for entry in fs::read_dir(&self.path).map_err(|error| self.failed(error))? {
+            let path = entry.map_err(|error| self.failed(error))?.path();
+            fs::remove_file(path).map_err(|error| self.failed(error))?;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            return Error::Missing {
+                what: format!("{}: not permitted", self.path.display()),
+                remedy: "run it as root".to_owned(),
+            };
+        }
+        Error::File {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}

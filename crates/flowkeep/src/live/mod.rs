@@ -1,0 +1,20 @@
+//! Connections as they are now, tracked by the programs in the kernel (Linux only).
+//!
+//! A tracker lives in a folder of the BPF file system, where the maps of its programs are pinned:
+//! [`Tracker`] starts one and holds it, [`Pinned`] is how everybody else sees it.
+
+mod clock;
+mod error;
+mod folder;
+mod interface;
+mod pinned;
+mod totals;
+mod tracker;
+
+pub use clock::Clock;
+pub use error::Error;
+pub use folder::{DEFAULT_FOLDER, Folder, Lock};
+pub use interface::{Interface, Mode};
+pub use pinned::Pinned;
+pub use totals::{Rates, Totals};
+pub use tracker::{Options, Tracker};

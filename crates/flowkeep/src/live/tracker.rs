@@ -1,0 +1,167 @@
+//! Starting a tracker, holding it, ending it.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+
+use flowkeep_bpf::Kernel;
+use flowkeep_core::settings::Settings;
+use flowkeep_core::table::{LANES, Seed};
+
+use super::interface::{self, Interface, Mode};
+use super::{Error, Folder, Lock, Totals};
+
+/// How full a table of so many connections is to be: it takes 94 % before it refuses anything.
+const FILL: f64 = 0.9;
+
+/// Room that there is unless another number is asked for.
+const CONNECTIONS: u32 = 262_144;
+
+/// What to track, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the tracker lives.
+    pub folder: Folder,
+    /// Names of interfaces.
+    pub interfaces: Vec<String>,
+    /// From whose point of view.
+    pub mode: Mode,
+    /// Tracking goes on after the tracker is dropped.
+    pub pin: bool,
+    /// How many connections to make room for; 262,144, or as many as the table that is pinned
+    /// has room for, if not given.
+    pub connections: Option<u32>,
+    /// Timeouts and the like.
+    pub settings: Settings,
+}
+
+/// Programs in the kernel that track interfaces. When it is dropped they are detached and their
+/// maps go, but for what was to stay, or was there before.
+#[derive(Debug)]
+pub struct Tracker {
+    /// Dropped first: what is not pinned is detached.
+    kernel: Kernel,
+    interfaces: Vec<Interface>,
+    folder: Temporary,
+    _lock: Lock,
+}
+
+/// A folder that is removed with the pins in it, unless it is kept.
+#[derive(Debug)]
+struct Temporary {
+    folder: Folder,
+    keep: bool,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Whoever removed it before us has done our work.
+            let _ = Kernel::unpin(self.folder.path());
+        }
+    }
+}
+
+impl Tracker {
+    /// Loads the programs, or goes on with the table that is pinned to the folder, and attaches
+    /// them. After an error everything is as it was before.
+    ///
+    /// # Errors
+    /// What is missing, or refused by the kernel, or in the way.
+    pub fn start(options: &Options) -> Result<Self, Error> {
+        let interfaces = options
+            .interfaces
+            .iter()
+            .map(|name| Interface::find(name))
+            .collect::<Result<Vec<_>, _>>()?;
+        let lock = options.folder.claim()?;
+        let attached = interface::pinned(options.folder.path());
+        let other = attached.iter().find(|(name, mode)| {
+            *mode != options.mode && interfaces.iter().any(|found| found.name() == name)
+        });
+        if let Some((interface, mode)) = other {
+            return Err(Error::OtherMode {
+                interface: interface.clone(),
+                mode: *mode,
+            });
+        }
+        let folder = Temporary {
+            folder: options.folder.clone(),
+            keep: !attached.is_empty(),
+        };
+        let mut tracker = Self {
+            kernel: load(options, !attached.is_empty())?,
+            interfaces,
+            folder,
+            _lock: lock,
+        };
+        for interface in &tracker.interfaces {
+            let known = attached.iter().any(|(name, _)| name == interface.name());
+            for &hook in options.mode.hooks() {
+                let path = interface::pin(options.folder.path(), interface.name(), hook);
+                if known {
+                    // What is attached may be of another build, or of an interface that went.
+                    let _ = fs::remove_file(&path);
+                }
+                let pin = (known || options.pin).then_some(path.as_path());
+                tracker.kernel.attach(interface.name(), hook, pin)?;
+            }
+        }
+        tracker.folder.keep |= options.pin;
+        Ok(tracker)
+    }
+
+    /// The interfaces that are tracked.
+    #[must_use]
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.interfaces
+    }
+
+    /// Forgets the interfaces that have gone, and returns them.
+    pub fn gone(&mut self) -> Vec<Interface> {
+        self.interfaces
+            .extract_if(.., |interface| !interface.is_there())
+            .collect()
+    }
+
+    /// What is in the table and what it has counted.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if a counter can't be read.
+    pub fn totals(&self) -> Result<Totals, Error> {
+        Totals::read(&self.kernel)
+    }
+}
+
+/// Loads the programs over the maps that are pinned, or over new ones.
+fn load(options: &Options, attached: bool) -> Result<Kernel, Error> {
+    let folder = &options.folder;
+    let sets = (f64::from(options.connections.unwrap_or(CONNECTIONS)) / FILL / LANES as f64).ceil();
+    let load = || {
+        Kernel::load(&flowkeep_bpf::Options {
+            settings: options.settings,
+            sets: sets as u32,
+            seed: Seed::from_words([(); Seed::WORDS].map(|()| RandomState::new().hash_one(0))),
+            pin: Some(folder.path().to_owned()),
+            clock_is_set: false,
+        })
+    };
+    let wanted = sets as u64 * LANES as u64;
+    match load() {
+        Ok(kernel) if options.connections.is_none() || kernel.table().capacity() == wanted => {
+            return Ok(kernel);
+        }
+        Ok(kernel) if attached => {
+            return Err(Error::OtherSize {
+                folder: folder.path().to_owned(),
+                room: kernel.table().capacity(),
+                wanted,
+            });
+        }
+        Err(flowkeep_bpf::Error::Pinned { .. }) if !attached => {}
+        Err(error) => return Err(error.into()),
+        Ok(_) => {}
+    }
+    // Left behind by a tracker that was killed: nothing is attached that uses it.
+    options.folder.clear()?;
+    Ok(load()?)
+}
