@@ -12,6 +12,7 @@ mod error;
 mod kernel;
 mod memory;
 mod pin;
+pub mod support;
 
 pub use attach::{Device, Hook};
 pub use error::Error;
