@@ -2,7 +2,7 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
-use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use flowkeep_core::Error;
 use flowkeep_core::table::Statistic;
@@ -35,6 +35,15 @@ pub(crate) static STATISTICS: PerCpuArray<u64, { Statistic::ALL.len() }> = PerCp
 /// Packets that were not tracked, by [`Error::index`].
 #[btf_map]
 pub(crate) static ERRORS: PerCpuArray<u64, { Error::ALL.len() }> = PerCpuArray::new();
+
+/// An [`Event`](abi::Event) a packet that is worth it, while somebody watches. The loader sets the
+/// buffer's size.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<(), 4096> = RingBuf::new();
+
+/// Events that found no room in the buffer.
+#[btf_map]
+pub(crate) static LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
 
 /// A processor's working memory.
 #[btf_map]

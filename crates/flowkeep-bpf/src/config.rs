@@ -1,18 +1,88 @@
-//! The programs' [`Config`] as the words of its map.
+//! The programs' [`Config`], in this program's memory.
 
 use std::mem::offset_of;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
+use aya::maps::MapData;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::Seed;
+use memmap2::MmapRaw;
 
+use crate::Error;
 use crate::abi::{CONFIG_WORDS, Config, VERSION};
+use crate::memory::map;
 
-/// The bytes of a config, field by field: what lies between them is 0.
-pub(crate) fn words(settings: &Settings, sets: u32, seed: &Seed) -> [u64; CONFIG_WORDS] {
-    let mut bytes = [0; CONFIG_WORDS * 8];
-    let mut put = |at: usize, field: &[u8]| {
-        bytes[at..at + field.len()].copy_from_slice(field);
-    };
+/// The config, mapped for as long as this lives. Each change is of single words, which the programs
+/// see from their next packet on.
+#[derive(Debug)]
+pub(crate) struct MappedConfig(MmapRaw);
+
+const VERSION_WORD: usize = offset_of!(Config, version) / 8;
+const WATCHED_WORD: usize = offset_of!(Config, watched) / 8;
+const SETTINGS: usize = offset_of!(Config, settings);
+const SETTINGS_WORDS: std::ops::Range<usize> = SETTINGS / 8..offset_of!(Config, sets) / 8;
+
+impl MappedConfig {
+    /// Maps the map's only element.
+    pub(crate) fn new(data: &MapData) -> Result<Self, Error> {
+        let bytes = CONFIG_WORDS * 8;
+        Ok(Self(map(data, bytes).map_err(Error::Mapping)?))
+    }
+
+    fn words(&self) -> &[AtomicU64; CONFIG_WORDS] {
+        // SAFETY: the mapping is that long, lives as long as `self` and is aligned to a page; its
+        // bytes are only reached as atomics, and any of them are valid.
+        unsafe { &*self.0.as_ptr().cast() }
+    }
+
+    /// Writes everything.
+    pub(crate) fn describe(&self, settings: &Settings, sets: u32, seed: &Seed) {
+        let mut bytes = [0; CONFIG_WORDS * 8];
+        bytes[offset_of!(Config, sets)..][..4].copy_from_slice(&sets.to_ne_bytes());
+        for (index, word) in seed.words().iter().enumerate() {
+            let at = offset_of!(Config, seed) + 8 * index;
+            bytes[at..][..8].copy_from_slice(&word.to_ne_bytes());
+        }
+        let (values, _) = bytes.as_chunks();
+        for (word, value) in self.words().iter().zip(values) {
+            word.store(u64::from_ne_bytes(*value), Relaxed);
+        }
+        self.words()[VERSION_WORD].store(VERSION, Relaxed);
+        self.set(settings);
+    }
+
+    /// Changes the settings.
+    pub(crate) fn set(&self, settings: &Settings) {
+        let mut bytes = [0; size_of::<Config>()];
+        write(settings, &mut bytes[SETTINGS..][..size_of::<Settings>()]);
+        let (values, _) = bytes.as_chunks();
+        for (word, value) in self.words()[SETTINGS_WORDS]
+            .iter()
+            .zip(&values[SETTINGS_WORDS])
+        {
+            word.store(u64::from_ne_bytes(*value), Relaxed);
+        }
+    }
+
+    /// The settings.
+    pub(crate) fn settings(&self) -> Settings {
+        let mut bytes = [0; CONFIG_WORDS * 8];
+        let (values, _) = bytes.as_chunks_mut();
+        for (value, word) in values.iter_mut().zip(self.words()) {
+            *value = word.load(Relaxed).to_ne_bytes();
+        }
+        read(&bytes[SETTINGS..][..size_of::<Settings>()])
+    }
+
+    /// Whether the programs are to send events.
+    pub(crate) fn watch(&self, on: bool) {
+        self.words()[WATCHED_WORD].store(u64::from(on), Relaxed);
+    }
+}
+
+/// Writes settings as they lie in memory. What is between the fields stays as it is.
+fn write(settings: &Settings, bytes: &mut [u8]) {
     let Settings {
         tcp,
         non_tcp,
@@ -29,7 +99,6 @@ pub(crate) fn words(settings: &Settings, sets: u32, seed: &Seed) -> [u64; CONFIG
         sctp,
         other_protocols,
     } = *settings;
-    let base = offset_of!(Config, settings);
     for (at, number) in [
         (offset_of!(Settings, tcp), tcp),
         (offset_of!(Settings, non_tcp), non_tcp),
@@ -42,7 +111,7 @@ pub(crate) fn words(settings: &Settings, sets: u32, seed: &Seed) -> [u64; CONFIG
         (offset_of!(Settings, report_headers), report_headers),
         (offset_of!(Settings, report_all), report_all),
     ] {
-        put(base + at, &number.to_ne_bytes());
+        bytes[at..][..4].copy_from_slice(&number.to_ne_bytes());
     }
     for (at, byte) in [
         (offset_of!(Settings, report_flags), report_flags),
@@ -53,20 +122,59 @@ pub(crate) fn words(settings: &Settings, sets: u32, seed: &Seed) -> [u64; CONFIG
             u8::from(other_protocols),
         ),
     ] {
-        put(base + at, &[byte]);
+        bytes[at] = byte;
     }
-    put(offset_of!(Config, sets), &sets.to_ne_bytes());
-    for (index, word) in seed.words().iter().enumerate() {
-        put(offset_of!(Config, seed) + 8 * index, &word.to_ne_bytes());
+}
+
+/// The inverse of [`write`].
+fn read(bytes: &[u8]) -> Settings {
+    let number = |at: usize| {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|index| bytes[at + index]);
+        u32::from_ne_bytes([a, b, c, d])
+    };
+    let flag = |at: usize| bytes[at] != 0;
+    Settings {
+        tcp: number(offset_of!(Settings, tcp)),
+        non_tcp: number(offset_of!(Settings, non_tcp)),
+        service_tcp: number(offset_of!(Settings, service_tcp)),
+        service_non_tcp: number(offset_of!(Settings, service_non_tcp)),
+        syn: number(offset_of!(Settings, syn)),
+        close: number(offset_of!(Settings, close)),
+        close_rebalance: number(offset_of!(Settings, close_rebalance)),
+        report_interval: number(offset_of!(Settings, report_interval)),
+        report_flags: bytes[offset_of!(Settings, report_flags)],
+        report_headers: number(offset_of!(Settings, report_headers)),
+        report_all: number(offset_of!(Settings, report_all)),
+        accounting: flag(offset_of!(Settings, accounting)),
+        sctp: flag(offset_of!(Settings, sctp)),
+        other_protocols: flag(offset_of!(Settings, other_protocols)),
     }
-    put(
-        offset_of!(Config, version),
-        &u64::from(VERSION).to_ne_bytes(),
-    );
-    let (words, _) = bytes.as_chunks();
-    let mut config = [0; CONFIG_WORDS];
-    for (word, bytes) in config.iter_mut().zip(words) {
-        *word = u64::from_ne_bytes(*bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Settings, read, write};
+
+    #[test]
+    fn settings_come_back_as_they_were_written() {
+        let settings = Settings {
+            tcp: 1,
+            non_tcp: 2,
+            service_tcp: 3,
+            service_non_tcp: 4,
+            syn: 5,
+            close: 6,
+            close_rebalance: 7,
+            report_interval: 8,
+            report_flags: 9,
+            report_headers: 10,
+            report_all: 11,
+            accounting: true,
+            sctp: false,
+            other_protocols: true,
+        };
+        let mut bytes = [0xff; size_of::<Settings>()];
+        write(&settings, &mut bytes);
+        assert_eq!(read(&bytes), settings);
     }
-    config
 }

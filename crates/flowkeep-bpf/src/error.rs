@@ -50,6 +50,26 @@ pub enum Error {
         /// What the system said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Another program of Flowkeep is attached by a filter, of which an interface has one.
+    #[error(
+        "{interface}: another flowkeep is attached there by a filter; detach it first, or use its table"
+    )]
+    Attached {
+        /// The interface's name.
+        interface: String,
+    },
+    /// A program is to be pinned, but the maps are not.
+    #[error("there is no folder to pin to")]
+    NoFolder,
+    /// Nothing is pinned to a folder.
+    #[error("no table is pinned to {}: is flowkeep running?", .0.display())]
+    NotPinned(PathBuf),
+    /// Another process reads the events.
+    #[error("another process watches this table already, and events have one reader")]
+    Watched,
+    /// What runs in the kernel can't be asked for.
+    #[error("the kernel does not say what is attached: {0}")]
+    Query(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A pinned map is not what these programs need.
     #[error("{}: {what}; detach the programs that use it, or pin to another folder", path.display())]
     Pinned {
@@ -74,6 +94,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn load(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Load(Box::new(error))
+    }
+
+    pub(crate) fn query(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Query(Box::new(error))
     }
 
     pub(crate) fn map(name: &'static str) -> impl FnOnce(aya::maps::MapError) -> Self {

@@ -1,21 +1,26 @@
 //! The programs in the kernel, and their maps.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use aya::maps::{Array, MapData, PerCpuArray};
+use aya::maps::{Array, MapData};
+use aya::programs::loaded_programs;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{LANES, Seed, SetTable, Statistic};
+use flowkeep_core::table::{LANES, Memory as _, Seed, SetTable, Statistic};
 
-use crate::abi::{CONFIG_WORDS, MOST_SETS, TICKS_PER_SECOND};
-use crate::memory::{MappedTable, array};
-use crate::{Error, config, pin};
+use crate::abi::{MOST_SETS, TICKS_PER_SECOND};
+use crate::attach::Attachment;
+use crate::config::MappedConfig;
+use crate::maps::{self, Maps};
+use crate::memory::MappedTable;
+use crate::{Error, Events, Means, pin};
 
 /// The programs, as `cargo xtask bpf` built them.
 static OBJECT: &[u8] = include_bytes_aligned!("../object/flowkeep.o");
 
 /// How the programs are loaded.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Options {
     /// Timeouts and the like.
     pub settings: Settings,
@@ -23,28 +28,59 @@ pub struct Options {
     pub sets: u32,
     /// Seed of the table's hash: random numbers. A pinned table keeps its own.
     pub seed: Seed,
-    /// Folder of the BPF file system to which maps are pinned and where they are looked for. It
-    /// has to exist.
+    /// Folder of a BPF file system to which maps are pinned and where they are looked for. It is
+    /// made if it does not exist.
     pub pin: Option<PathBuf>,
+    /// By what means programs are attached; `None` for the best that the kernel has.
+    pub means: Option<Means>,
+    /// Bytes of the buffer for events, a power of two and of whole pages. A pinned buffer keeps
+    /// its own size.
+    pub event_bytes: u32,
     /// The clock stands still until [`Kernel::set_clock`]: for tests.
     pub clock_is_set: bool,
 }
 
-/// The programs in the kernel, and their maps. When it is dropped, what is attached is detached,
-/// and what is not pinned goes.
+impl Options {
+    /// Nothing pinned, by the best means, with a buffer of 4 MiB for events.
+    #[must_use]
+    pub const fn new(settings: Settings, sets: u32, seed: Seed) -> Self {
+        Self {
+            settings,
+            sets,
+            seed,
+            pin: None,
+            means: None,
+            event_bytes: 4 << 20,
+            clock_is_set: false,
+        }
+    }
+}
+
+/// A table in the kernel and its programs: loaded by this process, or by another that has pinned
+/// them.
+///
+/// When it is dropped, what this process has attached is detached and what is not pinned goes.
 #[derive(Debug)]
 pub struct Kernel {
-    pub(crate) programs: Ebpf,
+    /// `None` until a program is needed.
+    programs: Option<Ebpf>,
+    pub(crate) maps: Maps,
+    pub(crate) pin: Option<PathBuf>,
+    pub(crate) means: Option<Means>,
+    pub(crate) attachments: Vec<Attachment>,
+    config: MappedConfig,
     table: SetTable<MappedTable>,
 }
 
 impl Kernel {
-    /// Loads the programs' object and creates its maps, or opens those that are pinned. Programs
-    /// are verified when they are attached or asked for.
+    /// Loads the programs' object and creates its maps, or goes on with those that are pinned to
+    /// the [folder](Options::pin), with other settings. Programs are verified when they are
+    /// attached or asked for.
     ///
     /// # Errors
     /// [`Error::Load`] without the privilege (CAP_BPF, CAP_NET_ADMIN) or on kernels before 5.15,
-    /// [`Error::Pinned`] if a pinned map is not what is needed, [`Error::Size`].
+    /// [`Error::Pinned`] if a pinned map is not what is needed, [`Error::Size`], [`Error::File`].
+    /// Nothing is left behind then.
     pub fn load(options: &Options) -> Result<Self, Error> {
         let pinned = match &options.pin {
             Some(folder) => pin::existing(folder)?,
@@ -54,50 +90,108 @@ impl Kernel {
         if !(1..=MOST_SETS).contains(&sets) {
             return Err(Error::Size(sets));
         }
-        let weakly_ordered = u32::from(!cfg!(any(target_arch = "x86_64", target_arch = "s390x")));
-        let clock_is_set = u32::from(options.clock_is_set);
-        let mut loader = EbpfLoader::new();
-        loader
-            .map_max_entries("HEADS", sets)
-            .map_max_entries("RECORDS", sets * LANES as u32)
-            .override_global("WEAKLY_ORDERED", &weakly_ordered, true)
-            .override_global("CLOCK_IS_SET", &clock_is_set, true);
-        for name in pin::MAPS {
-            if let Some(folder) = &options.pin {
-                loader.map_pin_path(name, folder.join(name));
-            }
-        }
-        let programs = loader.load(OBJECT).map_err(Error::load)?;
-        let data = |name| {
-            let map = programs.map(name).and_then(array);
-            map.ok_or_else(|| Error::Load(format!("there is no map {name}").into()))
+        let folder = options.pin.as_deref();
+        // Removed again if anything fails.
+        let new = match (folder, pinned) {
+            (Some(folder), None) => Some(pin::New::make(folder)?),
+            _ => None,
         };
-        let maps = [data("HEADER")?, data("HEADS")?, data("RECORDS")?];
-        let table = SetTable::new(MappedTable::new(maps, sets, seed)?);
+        let programs = load(sets, options, folder)?;
+        let maps = Maps::of(&programs)?;
+        let kernel = Self::with(maps, sets, seed, Some(programs), options)?;
         if pinned.is_none() {
-            let header = table.memory().header();
+            let header = kernel.table.memory().header();
+            kernel.config.describe(&options.settings, sets, &seed);
             header.describe(sets, TICKS_PER_SECOND, &seed);
+        } else {
+            kernel.config.set(&options.settings);
         }
-        let mut kernel = Self { programs, table };
-        kernel.configure(&options.settings)?;
+        if let Some(new) = new {
+            new.keep();
+        }
         Ok(kernel)
     }
 
-    /// Changes the settings, for packets from now on.
+    /// Opens what is pinned to a folder, without loading a program.
     ///
     /// # Errors
-    /// [`Error::Map`].
-    pub fn configure(&mut self, settings: &Settings) -> Result<(), Error> {
-        let memory = self.table.memory();
-        use flowkeep_core::table::Memory as _;
-        let words = config::words(settings, memory.sets(), memory.seed());
-        let mut map: Array<&mut MapData, [u64; CONFIG_WORDS]> = self
-            .programs
-            .map_mut("CONFIG")
-            .ok_or_else(|| Error::Load("there is no map CONFIG".into()))?
-            .try_into()
-            .map_err(Error::map("CONFIG"))?;
-        map.set(0, words, 0).map_err(Error::map("CONFIG"))
+    /// [`Error::NotPinned`] if nothing is pinned there, [`Error::Pinned`] if it is of another
+    /// version, [`Error::Map`] without the privilege.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let (sets, seed) =
+            pin::existing(folder)?.ok_or_else(|| Error::NotPinned(folder.to_owned()))?;
+        let maps = Maps::pinned(folder)?;
+        let options = Options {
+            pin: Some(folder.to_owned()),
+            ..Options::new(Settings::default(), sets, seed)
+        };
+        Self::with(maps, sets, seed, None, &options)
+    }
+
+    fn with(
+        maps: Maps,
+        sets: u32,
+        seed: Seed,
+        programs: Option<Ebpf>,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let table = [&maps.header, &maps.heads, &maps.records];
+        Ok(Self {
+            table: SetTable::new(MappedTable::new(table, sets, seed)?),
+            config: MappedConfig::new(&maps.config)?,
+            programs,
+            maps,
+            pin: options.pin.clone(),
+            means: options.means,
+            attachments: Vec::new(),
+        })
+    }
+
+    /// The programs, which are loaded now if they are not yet.
+    pub(crate) fn programs(&mut self) -> Result<&mut Ebpf, Error> {
+        if self.programs.is_none() {
+            let memory = self.table.memory();
+            let options = Options::new(self.settings(), memory.sets(), *memory.seed());
+            self.programs = Some(load(memory.sets(), &options, self.pin.as_deref())?);
+        }
+        self.programs
+            .as_mut()
+            .ok_or_else(|| Error::Load("no programs".into()))
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.config.settings()
+    }
+
+    /// Changes the settings, for packets from now on.
+    pub fn configure(&self, settings: &Settings) {
+        self.config.set(settings);
+    }
+
+    /// Has the programs send events from now on, until what this returns is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Watched`] if another process reads a pinned table's events, [`Error::Map`].
+    pub fn events(&mut self) -> Result<Events, Error> {
+        Events::new(&self.maps, self.pin.as_deref())
+    }
+
+    /// Whether any program in the kernel uses the table, whoever has loaded it: if not, nothing
+    /// tracks.
+    ///
+    /// # Errors
+    /// [`Error::Query`] without the privilege (CAP_SYS_ADMIN).
+    pub fn is_running(&self) -> Result<bool, Error> {
+        let table = self.maps.table_id()?;
+        for program in loaded_programs() {
+            let program = program.map_err(Error::query)?;
+            if maps::used_by(&program).contains(&table) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Sets the clock, in nanoseconds, if it [stands still](Options::clock_is_set).
@@ -106,7 +200,7 @@ impl Kernel {
     /// [`Error::Map`].
     pub fn set_clock(&mut self, nanoseconds: u64) -> Result<(), Error> {
         let mut map: Array<&mut MapData, u64> = self
-            .programs
+            .programs()?
             .map_mut("CLOCK")
             .ok_or_else(|| Error::Load("there is no map CLOCK".into()))?
             .try_into()
@@ -120,13 +214,13 @@ impl Kernel {
         &self.table
     }
 
-    /// How often something happened to the table, by the programs and by this process.
+    /// How often something happened to the table, by the programs and by user space.
     ///
     /// # Errors
     /// [`Error::Map`].
     pub fn statistic(&self, statistic: Statistic) -> Result<u64, Error> {
         let own = self.table.memory().header().statistic(statistic);
-        Ok(own + self.sum("STATISTICS", statistic as u32)?)
+        Ok(own + self.maps.statistic(statistic as u32)?)
     }
 
     /// How many packets were not tracked for this reason.
@@ -134,26 +228,42 @@ impl Kernel {
     /// # Errors
     /// [`Error::Map`].
     pub fn errors(&self, error: flowkeep_core::Error) -> Result<u64, Error> {
-        self.sum("ERRORS", error.index() as u32)
+        self.maps.errors(error.index() as u32)
     }
 
-    /// The sum of a counter over all processors.
-    fn sum(&self, name: &'static str, index: u32) -> Result<u64, Error> {
-        let counters: PerCpuArray<&MapData, u64> = self
-            .programs
-            .map(name)
-            .ok_or_else(|| Error::Load(format!("there is no map {name}").into()))?
-            .try_into()
-            .map_err(Error::map(name))?;
-        let values = counters.get(&index, 0).map_err(Error::map(name))?;
-        Ok(values.iter().sum())
+    /// How many events were lost since the programs were loaded, for want of room in the buffer.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn lost_events(&self) -> Result<u64, Error> {
+        self.maps.lost.sum(0)
     }
 
-    /// Removes what is pinned to a folder, and the folder.
+    /// Removes what is pinned to a folder, and the folder: programs that only a pin kept attached
+    /// are detached.
     ///
     /// # Errors
     /// [`Error::File`].
-    pub fn unpin(folder: &std::path::Path) -> Result<(), Error> {
+    pub fn unpin(folder: &Path) -> Result<(), Error> {
         pin::remove(folder)
     }
+}
+
+/// Loads the object, with maps from a folder as far as they are there, and to it as far as not.
+fn load(sets: u32, options: &Options, folder: Option<&Path>) -> Result<Ebpf, Error> {
+    let weakly_ordered = u32::from(!cfg!(any(target_arch = "x86_64", target_arch = "s390x")));
+    let clock_is_set = u32::from(options.clock_is_set);
+    let mut loader = EbpfLoader::new();
+    loader
+        .map_max_entries("HEADS", sets)
+        .map_max_entries("RECORDS", sets * LANES as u32)
+        .map_max_entries("EVENTS", options.event_bytes)
+        .override_global("WEAKLY_ORDERED", &weakly_ordered, true)
+        .override_global("CLOCK_IS_SET", &clock_is_set, true);
+    for name in maps::NAMES {
+        if let Some(folder) = folder {
+            loader.map_pin_path(name, folder.join(name));
+        }
+    }
+    loader.load(OBJECT).map_err(Error::load)
 }

@@ -8,13 +8,17 @@
 pub mod abi;
 mod attach;
 mod config;
+mod device;
 mod error;
+mod events;
 mod kernel;
+mod maps;
 mod memory;
 mod pin;
-pub mod support;
 
-pub use attach::{Device, Hook};
+pub use attach::{Attached, Hook, Means};
+pub use device::Device;
 pub use error::Error;
+pub use events::{Event, Events, Kind, Packet};
 pub use kernel::{Kernel, Options};
 pub use memory::MappedTable;

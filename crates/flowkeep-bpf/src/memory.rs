@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-use aya::maps::{Map, MapData};
+use aya::maps::MapData;
 use flowkeep_core::table::{Head, Header, LANES, LayoutError, Memory, Record, Seed, Statistic};
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -78,18 +78,10 @@ pub(crate) fn describe(header: &MapData) -> Result<Result<(u32, Seed), LayoutErr
 }
 
 /// Maps a map's elements. The kernel refuses more bytes than it has.
-fn map(data: &MapData, bytes: usize) -> std::io::Result<MmapRaw> {
+pub(crate) fn map(data: &MapData, bytes: usize) -> std::io::Result<MmapRaw> {
     MmapOptions::new()
         .len(bytes)
         .map_raw(data.fd().as_fd().as_raw_fd())
-}
-
-/// The data of an array map.
-pub(crate) fn array(map: &Map) -> Option<&MapData> {
-    match map {
-        Map::Array(data) => Some(data),
-        _ => None,
-    }
 }
 
 impl Memory for MappedTable {

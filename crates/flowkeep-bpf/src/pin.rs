@@ -1,41 +1,54 @@
 //! Maps that outlive the program: pinned to a folder of the BPF file system.
 
-use std::path::Path;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::MapData;
 use flowkeep_core::table::{LANES, Seed};
 
 use crate::Error;
-use crate::abi::{CONFIG_WORDS, HEAD_WORDS, HEADER_WORDS, RECORD_WORDS};
-use crate::memory::describe;
-
-/// The maps that are pinned. What is only of use while a packet is looked at is not.
-pub(crate) const MAPS: [&str; 6] = [
-    "HEADER",
-    "HEADS",
-    "RECORDS",
-    "CONFIG",
-    "STATISTICS",
-    "ERRORS",
-];
+use crate::abi::{CONFIG_WORDS, HEAD_WORDS, HEADER_WORDS, RECORD_WORDS, VERSION};
+use crate::memory::{describe, map};
 
 /// Looks for a table in a folder: how many sets it has, and its seed.
 ///
 /// A loader gets a pinned map, whatever its size: sizes have to be compared before.
 pub(crate) fn existing(folder: &Path) -> Result<Option<(u32, Seed)>, Error> {
-    let path = folder.join("HEADER");
-    if !path.exists() {
+    let (config, header) = (folder.join("CONFIG"), folder.join("HEADER"));
+    if !header.exists() {
         return Ok(None);
     }
-    let header = open(&path, HEADER_WORDS, 1)?;
-    let (sets, seed) = describe(&header)?.map_err(|error| Error::Pinned {
-        path,
-        what: error.to_string(),
+    let version = version(&config)?;
+    if version != VERSION {
+        return Err(Error::Pinned {
+            path: config,
+            what: format!("made by version {version} of the programs, where {VERSION} is wanted"),
+        });
+    }
+    open(&config, CONFIG_WORDS, 1)?;
+    let (sets, seed) = describe(&open(&header, HEADER_WORDS, 1)?)?.map_err(|error| {
+        let what = error.to_string();
+        Error::Pinned { path: header, what }
     })?;
     open(&folder.join("HEADS"), HEAD_WORDS, sets)?;
     open(&folder.join("RECORDS"), RECORD_WORDS, sets * LANES as u32)?;
-    open(&folder.join("CONFIG"), CONFIG_WORDS, 1)?;
     Ok(Some((sets, seed)))
+}
+
+/// The version of the programs that a config is for: its first word, in every version.
+fn version(path: &Path) -> Result<u64, Error> {
+    let data = MapData::from_pin(path).map_err(|error| Error::Pinned {
+        path: path.to_owned(),
+        what: error.to_string(),
+    })?;
+    let map = map(&data, 8).map_err(Error::Mapping)?;
+    // SAFETY: the mapping is of at least a word, aligned to a page, and any bytes are a valid
+    // atomic. The reference ends before the mapping does.
+    let version = unsafe { &*map.as_ptr().cast::<AtomicU64>() };
+    Ok(version.load(Relaxed))
 }
 
 /// Opens a pinned array map, if it is one of so many elements of so many words.
@@ -57,15 +70,51 @@ fn open(path: &Path, words: usize, entries: u32) -> Result<MapData, Error> {
     Ok(data)
 }
 
+/// A folder whose pins go again, unless they are to be kept.
+pub(crate) struct New {
+    folder: PathBuf,
+    kept: bool,
+}
+
+impl New {
+    /// Makes the folder, if it is not there.
+    pub(crate) fn make(folder: &Path) -> Result<Self, Error> {
+        match fs::create_dir(folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(source) => {
+                let path = folder.to_owned();
+                return Err(Error::File { path, source });
+            }
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            kept: false,
+        })
+    }
+
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for New {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = remove(&self.folder);
+        }
+    }
+}
+
 /// Removes the pins of a folder, and the folder. The maps live on as long as a program uses them.
 pub(crate) fn remove(folder: &Path) -> Result<(), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::File { path, source }
     };
-    for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
+    for entry in fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        std::fs::remove_file(&path).map_err(failed(&path))?;
+        fs::remove_file(&path).map_err(failed(&path))?;
     }
-    std::fs::remove_dir(folder).map_err(failed(folder))
+    fs::remove_dir(folder).map_err(failed(folder))
 }

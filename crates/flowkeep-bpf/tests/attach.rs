@@ -45,13 +45,10 @@ fn ip(arguments: &str) -> bool {
 }
 
 fn options(sets: u32, pin: Option<PathBuf>) -> Options {
-    Options {
-        settings: Settings::default(),
-        sets,
-        seed: Seed::from_u64(u64::from(sets)),
-        pin,
-        clock_is_set: false,
-    }
+    let seed = Seed::from_u64(u64::from(sets));
+    let mut options = Options::new(Settings::default(), sets, seed);
+    options.pin = pin;
+    options
 }
 
 #[test]
@@ -62,7 +59,7 @@ fn a_ping_on_the_loopback_device_is_tracked_and_found_again_after_a_restart() {
     let load = |sets| Kernel::load(&options(sets, Some(folder.0.clone())));
     let mut kernel = load(10).unwrap_or_else(|error| panic!("{error}"));
     kernel
-        .attach("lo", Hook::Ingress, Some(&folder.0.join("lo_ingress")))
+        .attach("lo", Hook::Ingress, true)
         .unwrap_or_else(|error| panic!("{error}"));
     let ping = || Command::new("ping").args(["-c", "1", "127.0.0.1"]).output();
     assert!(ping().is_ok_and(|output| output.status.success()));
@@ -89,6 +86,57 @@ fn a_ping_on_the_loopback_device_is_tracked_and_found_again_after_a_restart() {
 }
 
 #[test]
+fn a_pinned_table_is_opened_watched_and_detached() {
+    let Some(folder) = place("opened") else {
+        return;
+    };
+    assert!(matches!(Kernel::open(&folder.0), Err(Error::NotPinned(_))));
+    let mut options = options(3, Some(folder.0.clone()));
+    options.settings.tcp = 1234;
+    let mut kernel = Kernel::load(&options).unwrap_or_else(|error| panic!("{error}"));
+    kernel
+        .attach("lo", Hook::Ingress, true)
+        .unwrap_or_else(|error| panic!("{error}"));
+    kernel
+        .attach("keep0", Hook::Forward, false)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let attached = |kernel: &Kernel| {
+        let attached = kernel.attached().unwrap_or_else(|error| panic!("{error}"));
+        let mut names: Vec<_> = attached
+            .into_iter()
+            .map(|attached| (attached.interface, attached.hook))
+            .collect();
+        names.sort();
+        names
+    };
+    let both = [
+        ("keep0".to_owned(), Hook::Forward),
+        ("lo".to_owned(), Hook::Ingress),
+    ];
+    assert_eq!(attached(&kernel), both);
+
+    let mut other = Kernel::open(&folder.0).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(attached(&other), both);
+    assert_eq!(other.settings().tcp, 1234);
+    other.configure(&Settings {
+        tcp: 4321,
+        ..other.settings()
+    });
+    assert_eq!(kernel.settings().tcp, 4321);
+    let events = other.events().unwrap_or_else(|error| panic!("{error}"));
+    assert!(matches!(kernel.events(), Err(Error::Watched)));
+    drop(events);
+    assert!(kernel.events().is_ok());
+
+    drop(kernel);
+    assert_eq!(attached(&other), both[1..]);
+    assert_eq!(other.is_running().ok(), Some(true));
+    assert_eq!(other.detach("keep0").ok(), Some(false));
+    assert_eq!(other.detach("lo").ok(), Some(true));
+    assert_eq!(attached(&other), []);
+}
+
+#[test]
 fn devices_and_what_is_refused() {
     let Some(folder) = place("devices") else {
         return;
@@ -98,10 +146,10 @@ fn devices_and_what_is_refused() {
     let mut kernel = Kernel::load(&options(1, None)).unwrap_or_else(|error| panic!("{error}"));
     for hook in [Hook::Ingress, Hook::Egress] {
         kernel
-            .attach("keep0", hook, None)
+            .attach("keep0", hook, false)
             .unwrap_or_else(|error| panic!("{error}"));
     }
-    let missing = kernel.attach("nothing0", Hook::Egress, None);
+    let missing = kernel.attach("nothing0", Hook::Egress, false);
     assert!(matches!(missing, Err(Error::Interface { .. })));
     assert!(matches!(
         Kernel::load(&options(0, None)),

@@ -379,7 +379,7 @@ impl Tuple {
     /// The form in which a table stores and compares it.
     #[must_use]
     #[inline(always)]
-    pub(crate) const fn words(&self) -> [u64; 5] {
+    pub const fn words(&self) -> [u64; 5] {
         let ([d0, d1], [s0, s1]) = (self.destination.words(), self.source.words());
         [d0, d1, s0, s1, self.rest]
     }
@@ -387,7 +387,7 @@ impl Tuple {
     /// The inverse of [`Self::words`].
     #[must_use]
     #[inline(always)]
-    pub(crate) const fn from_words([d0, d1, s0, s1, rest]: [u64; 5]) -> Self {
+    pub const fn from_words([d0, d1, s0, s1, rest]: [u64; 5]) -> Self {
         Self {
             destination: Address::from_words([d0, d1]),
             source: Address::from_words([s0, s1]),

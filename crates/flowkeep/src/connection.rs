@@ -3,6 +3,8 @@
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
+use flowkeep_core::tracker::Change;
+
 /// A point in packet time: nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
@@ -151,6 +153,19 @@ impl EventKind {
             Self::Closing => "closing",
             Self::Reopened => "reopened",
             Self::Expired => "expired",
+        }
+    }
+}
+
+impl From<Change> for EventKind {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::New => Self::New,
+            Change::Reply => Self::Reply,
+            Change::Related => Self::Related,
+            Change::Report => Self::Report,
+            Change::Closing => Self::Closing,
+            Change::Reopened => Self::Reopened,
         }
     }
 }

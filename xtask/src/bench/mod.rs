@@ -1,9 +1,7 @@
 //! `cargo xtask bench`: measurements.
 
-mod kernel;
 pub(crate) mod measure;
 mod replay;
-mod statistics;
 mod table;
 
 use anyhow::Result;
@@ -18,7 +16,6 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    Kernel(kernel::Args),
     Replay(replay::Args),
     Table(table::Args),
 }
@@ -26,7 +23,6 @@ enum What {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
-        What::Kernel(args) => kernel::run(args),
         What::Replay(args) => replay::run(args),
         What::Table(args) => table::run(args),
     }

@@ -33,13 +33,8 @@ impl Both {
     /// `None`, and a word about it, where programs can't be loaded.
     pub(crate) fn new(sets: u32) -> Option<Self> {
         let settings = Settings::default();
-        let options = Options {
-            settings,
-            sets,
-            seed: Seed::from_u64(SEED),
-            pin: None,
-            clock_is_set: true,
-        };
+        let mut options = Options::new(settings, sets, Seed::from_u64(SEED));
+        options.clock_is_set = true;
         if !privileged() {
             println!("skipped: no CAP_BPF");
             return None;

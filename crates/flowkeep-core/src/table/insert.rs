@@ -1,7 +1,7 @@
 //! Insertion, removal, and who makes room.
 
 use super::hash::Place;
-use super::layout::{Head, LANES, Statistic};
+use super::layout::{Head, LANES, Record, Statistic};
 use super::memory::Memory;
 use super::record::{Handle, Life};
 use super::sets::{CANDIDATES, SetTable};
@@ -42,14 +42,52 @@ pub trait Watch {
     const LISTENS: bool = true;
 
     /// An entry is about to be overwritten.
-    fn replaced(&self, why: Replaced, tuple: &Tuple, entry: &Entry);
+    fn replaced<W: Word>(&self, why: Replaced, gone: &Gone<'_, W>);
 }
 
 /// Nobody listens.
 impl Watch for () {
     const LISTENS: bool = false;
 
-    fn replaced(&self, _: Replaced, _: &Tuple, _: &Entry) {}
+    fn replaced<W: Word>(&self, _: Replaced, _: &Gone<'_, W>) {}
+}
+
+/// An entry that leaves its slot, which is claimed already.
+#[derive(Debug)]
+pub struct Gone<'t, W> {
+    record: &'t Record<W>,
+    /// What the slot was before it was claimed.
+    life: Life,
+}
+
+impl<'t, W: Word> Gone<'t, W> {
+    /// The tuple that it was stored under.
+    #[must_use]
+    #[inline]
+    pub fn tuple(&self) -> Tuple {
+        self.record.read_tuple()
+    }
+
+    /// The entry.
+    #[must_use]
+    #[inline]
+    pub fn entry(&self) -> Entry {
+        self.record.read(self.life)
+    }
+
+    /// The record, whose first word is no longer the entry's.
+    #[must_use]
+    #[inline]
+    pub const fn record(&self) -> &'t Record<W> {
+        self.record
+    }
+
+    /// The record's first word as it was.
+    #[must_use]
+    #[inline]
+    pub const fn life(&self) -> u64 {
+        self.life.0
+    }
 }
 
 /// A set takes entries of its own without a look at their other set while it is filled up to
@@ -169,8 +207,9 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                 continue;
             }
             if O::LISTENS {
-                let old = handle.record().read(life);
-                self.watch.replaced(Replaced::Renewed, tuple, &old);
+                let record = handle.record();
+                self.watch
+                    .replaced(Replaced::Renewed, &Gone { record, life });
             }
             self.memory.count(Statistic::Renewed);
             M::Word::fence_release();
@@ -188,7 +227,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     #[inline]
     fn publish<'t>(
         &'t self,
-        record: &'t super::Record<M::Word>,
+        record: &'t Record<M::Word>,
         index: u32,
         busy: Life,
         entry: &Entry,
@@ -295,7 +334,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
     /// The slot is ours: says goodbye to the entry that was in it.
     #[inline]
-    fn make_room(&self, claimed: &Claimed, record: &super::Record<M::Word>, now: u32) {
+    fn make_room(&self, claimed: &Claimed, record: &Record<M::Word>, now: u32) {
         let before = claimed.before;
         let Some(kind) = before.live().then(|| expendable(before, now)).flatten() else {
             self.memory.count(Statistic::Inserted);
@@ -308,7 +347,8 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         };
         let tuple = record.read_tuple();
         if O::LISTENS {
-            self.watch.replaced(why, &tuple, &record.read(before));
+            let life = before;
+            self.watch.replaced(why, &Gone { record, life });
         }
         self.memory.count(statistic);
         self.no_longer_displaced(&tuple, claimed.set);
@@ -344,9 +384,8 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                 && self.exchange(&record.life, life, life.claimed())
             {
                 if O::LISTENS {
-                    let tuple = record.read_tuple();
                     self.watch
-                        .replaced(Replaced::Expired, &tuple, &record.read(life));
+                        .replaced(Replaced::Expired, &Gone { record, life });
                 }
                 self.vacate(set, lane, record, life);
             }
@@ -373,7 +412,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     }
 
     /// Frees a slot whose entry, with this life, was claimed.
-    fn vacate(&self, set: u32, lane: u32, record: &super::Record<M::Word>, life: Life) {
+    fn vacate(&self, set: u32, lane: u32, record: &Record<M::Word>, life: Life) {
         self.no_longer_displaced(&record.read_tuple(), set);
         if let Some(head) = self.memory.head(set) {
             head.set_tag(lane, 0);

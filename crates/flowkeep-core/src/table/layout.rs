@@ -68,6 +68,39 @@ pub struct Record<W> {
     pub(super) last_seen: W,
 }
 
+/// A record apart from any table, from its words as they lay in one.
+impl<W: From<u64>> From<[u64; 16]> for Record<W> {
+    fn from(words: [u64; 16]) -> Self {
+        let [
+            life,
+            tuple @ ..,
+            reports,
+            seen,
+            tx_packets,
+            tx_bytes,
+            rx_packets,
+            rx_bytes,
+            nat0,
+            nat1,
+            created,
+            last_seen,
+        ] = words;
+        Self {
+            life: life.into(),
+            tuple: tuple.map(W::from),
+            reports: reports.into(),
+            seen: seen.into(),
+            tx_packets: tx_packets.into(),
+            tx_bytes: tx_bytes.into(),
+            rx_packets: rx_packets.into(),
+            rx_bytes: rx_bytes.into(),
+            nat: [nat0, nat1].map(W::from),
+            created: created.into(),
+            last_seen: last_seen.into(),
+        }
+    }
+}
+
 /// The header: tells whether the memory behind it is a table that this code understands.
 #[derive(Debug, Default)]
 #[repr(C, align(4096))]

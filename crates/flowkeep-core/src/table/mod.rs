@@ -29,7 +29,7 @@ mod walk;
 mod word;
 
 pub use hash::{Place, Seed};
-pub use insert::{Evict, Replaced, Watch};
+pub use insert::{Evict, Gone, Replaced, Watch};
 pub use layout::{
     HEADER_BYTES, Head, Header, LANES, LAYOUT_VERSION, LayoutError, Record, Statistic, table_bytes,
 };

@@ -96,8 +96,10 @@ impl<'t, W: Word> Handle<'t, W> {
         self.index
     }
 
+    /// The record. Whatever is read of it may be of another entry by then.
+    #[must_use]
     #[inline]
-    pub(super) const fn record(&self) -> &'t Record<W> {
+    pub const fn record(&self) -> &'t Record<W> {
         self.record
     }
 
@@ -137,6 +139,12 @@ impl<'t, W: Word> Handle<'t, W> {
 }
 
 impl<W: Word> Record<W> {
+    /// The tuple that is stored here, whether or not the slot holds an entry.
+    #[must_use]
+    pub fn tuple(&self) -> Tuple {
+        self.read_tuple()
+    }
+
     #[inline]
     pub(super) fn read_tuple(&self) -> Tuple {
         let [a, b, c, d, e] = &self.tuple;
@@ -200,6 +208,12 @@ impl<W: Word> Record<W> {
     }
 
     /// Tuple and entry, if the slot holds one and it is not replaced while it is read.
+    #[must_use]
+    pub fn contents(&self) -> Option<(Tuple, Entry)> {
+        self.snapshot().map(|(_, tuple, entry)| (tuple, entry))
+    }
+
+    /// As [`Self::contents`], with the life word.
     pub(super) fn snapshot(&self) -> Option<(Life, Tuple, Entry)> {
         let before = Life(self.life.load_acquire());
         if !before.live() {

@@ -4,12 +4,14 @@
 //! policy is the caller's. The order of things is that of `SPEC.md`'s chapters, each in a module:
 //! look-up with its touch, the refresh of the timeout, creation, single entries.
 
+mod change;
 mod create;
 mod lookup;
 mod refresh;
 mod single;
 mod state;
 
+pub use change::{Change, Observation};
 pub use create::Creation;
 pub(crate) use lookup::TRIES;
 pub use lookup::{Kinds, Lookup, Request, Scope};

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use bolero::{TypeGenerator, check, produce};
 use flowkeep_core::Error;
-use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::packet::{LinkType, NoFragments, Packet, parse, protocol};
 use flowkeep_core::rules::{Cilium18, Cilium119, Default as Flowkeep, Rules};
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{Evict, Replaced, SetTable, Slot, Watch};
+use flowkeep_core::table::{Evict, Gone, Replaced, SetTable, Slot, Watch, Word};
 use flowkeep_core::tracker::{Creation, Direction, Request, State, Status, Tracker};
 use flowkeep_core::tuple::{Address, Flags, Tuple};
 
@@ -26,7 +25,8 @@ struct Judge {
 }
 
 impl Watch for Judge {
-    fn replaced(&self, why: Replaced, _: &Tuple, entry: &Entry) {
+    fn replaced<W: Word>(&self, why: Replaced, gone: &Gone<'_, W>) {
+        let entry = gone.entry();
         let progress = &entry.progress;
         let fair = match why {
             Replaced::Renewed => true,

@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use bolero::{TypeGenerator, ValueGenerator, check, produce};
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{Evict, Found, LANES, Memory, Replaced, SetTable, Slot, Table, Watch};
+use flowkeep_core::table::{
+    Evict, Found, Gone, LANES, Memory, Replaced, SetTable, Slot, Table, Watch, Word,
+};
 use flowkeep_core::tracker::Direction;
 use flowkeep_core::tuple::Tuple;
 
@@ -80,8 +82,8 @@ enum Operation {
 struct Log(RefCell<Vec<(Replaced, Tuple, Entry)>>);
 
 impl Watch for Log {
-    fn replaced(&self, why: Replaced, tuple: &Tuple, entry: &Entry) {
-        self.0.borrow_mut().push((why, *tuple, *entry));
+    fn replaced<W: Word>(&self, why: Replaced, gone: &Gone<'_, W>) {
+        self.0.borrow_mut().push((why, gone.tuple(), gone.entry()));
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    Evict, Found, LANES, Place, Replaced, Seed, SetTable, Slot, Statistic, Table, Watch,
+    Evict, Found, Gone, LANES, Place, Replaced, Seed, SetTable, Slot, Statistic, Table, Watch, Word,
 };
 use flowkeep_core::tuple::{Flags, Tuple};
 
@@ -21,8 +21,8 @@ const NOW: u32 = 1000;
 struct Log(RefCell<Vec<(Replaced, Tuple, Entry)>>);
 
 impl Watch for Log {
-    fn replaced(&self, why: Replaced, tuple: &Tuple, entry: &Entry) {
-        self.0.borrow_mut().push((why, *tuple, *entry));
+    fn replaced<W: Word>(&self, why: Replaced, gone: &Gone<'_, W>) {
+        self.0.borrow_mut().push((why, gone.tuple(), gone.entry()));
     }
 }
 

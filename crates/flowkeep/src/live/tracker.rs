@@ -1,6 +1,5 @@
 //! Starting a tracker, holding it, ending it.
 
-use std::fs;
 use std::hash::{BuildHasher, RandomState};
 
 use flowkeep_bpf::Kernel;
@@ -97,12 +96,7 @@ impl Tracker {
         for interface in &tracker.interfaces {
             let known = attached.iter().any(|(name, _)| name == interface.name());
             for &hook in options.mode.hooks() {
-                let path = interface::pin(options.folder.path(), interface.name(), hook);
-                if known {
-                    // What is attached may be of another build, or of an interface that went.
-                    let _ = fs::remove_file(&path);
-                }
-                let pin = (known || options.pin).then_some(path.as_path());
+                let pin = known || options.pin;
                 tracker.kernel.attach(interface.name(), hook, pin)?;
             }
         }
@@ -137,13 +131,10 @@ fn load(options: &Options, attached: bool) -> Result<Kernel, Error> {
     let folder = &options.folder;
     let sets = (f64::from(options.connections.unwrap_or(CONNECTIONS)) / FILL / LANES as f64).ceil();
     let load = || {
-        Kernel::load(&flowkeep_bpf::Options {
-            settings: options.settings,
-            sets: sets as u32,
-            seed: Seed::from_words([(); Seed::WORDS].map(|()| RandomState::new().hash_one(0))),
-            pin: Some(folder.path().to_owned()),
-            clock_is_set: false,
-        })
+        let seed = Seed::from_words([(); Seed::WORDS].map(|()| RandomState::new().hash_one(0)));
+        let mut loaded = flowkeep_bpf::Options::new(options.settings, sets as u32, seed);
+        loaded.pin = Some(folder.path().to_owned());
+        Kernel::load(&loaded)
     };
     let wanted = sets as u64 * LANES as u64;
     match load() {
@@ -164,41 +155,4 @@ fn load(options: &Options, attached: bool) -> Result<Kernel, Error> {
     // Left behind by a tracker that was killed: nothing is attached that uses it.
     options.folder.clear()?;
     Ok(load()?)
-}
-
-/// Detaches interfaces from the tracker that is pinned to a folder: those with these names, or
-/// all. When none is left its table goes too. Returns the interfaces that were detached.
-///
-/// # Errors
-/// [`Error::NoTracker`], [`Error::NotAttached`] before anything is detached, [`Error::Busy`],
-/// [`Error::File`].
-pub fn detach(folder: &Folder, names: Option<&[String]>) -> Result<Vec<String>, Error> {
-    if !folder.path().is_dir() {
-        return Err(Error::NoTracker {
-            folder: folder.path().to_owned(),
-        });
-    }
-    let _lock = folder.claim()?;
-    let attached: Vec<_> = interface::pinned(folder.path())
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect();
-    let leaving = names.map_or_else(|| attached.clone(), <[_]>::to_vec);
-    if let Some(stranger) = leaving.iter().find(|name| !attached.contains(name)) {
-        return Err(Error::NotAttached {
-            interface: stranger.clone(),
-            folder: folder.path().to_owned(),
-            attached,
-        });
-    }
-    for name in &leaving {
-        interface::unpin(folder.path(), name).map_err(|source| Error::File {
-            path: folder.path().to_owned(),
-            source,
-        })?;
-    }
-    if interface::pinned(folder.path()).is_empty() {
-        Kernel::unpin(folder.path())?;
-    }
-    Ok(leaving)
 }

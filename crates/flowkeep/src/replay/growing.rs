@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    Evict, Found, Handle, LANES, Memory, Place, Replaced, Seed, SetTable, Table, Watch,
+    Evict, Found, Gone, Handle, LANES, Memory, Place, Replaced, Seed, SetTable, Table, Watch, Word,
 };
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
@@ -31,8 +31,9 @@ type Part = SetTable<Region<false>, Archive>;
 pub(super) struct Archive(Rc<RefCell<EndedList>>);
 
 impl Watch for Archive {
-    fn replaced(&self, _: Replaced, tuple: &Tuple, entry: &Entry) {
-        self.0.borrow_mut().push(Ended::new(tuple, entry));
+    fn replaced<W: Word>(&self, _: Replaced, gone: &Gone<'_, W>) {
+        let ended = Ended::new(&gone.tuple(), &gone.entry());
+        self.0.borrow_mut().push(ended);
     }
 }
 

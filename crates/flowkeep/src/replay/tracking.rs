@@ -11,7 +11,9 @@ use flowkeep_core::packet::{Packet, protocol, tcp};
 use flowkeep_core::rules::Rules;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Seed, Slot};
-use flowkeep_core::tracker::{Creation, Direction, Instant, Request, Status, Tracker};
+use flowkeep_core::tracker::{
+    Change, Creation, Direction, Instant, Observation, Request, Status, Tracker,
+};
 use flowkeep_core::tuple::{Flags, Tuple};
 
 use super::Options;
@@ -120,9 +122,9 @@ impl<R: Rules> Connections<R> {
                     if is_closing(packet) && !entry.progress.alive() {
                         alarms.set(&tuple, &entry);
                     }
-                    let kind = kind_of(status, reopened, reported, packet, &tuple, &entry);
-                    if let Some(kind) = kind {
-                        self.tell(kind, packet, seen.time, &tuple, &entry, on_event);
+                    let change = change_of(status, reopened, reported, packet, &tuple, &entry);
+                    if let Some(change) = change {
+                        self.tell(change.into(), packet, seen.time, &tuple, &entry, on_event);
                     }
                 }
             }
@@ -303,31 +305,27 @@ impl<R: Rules> Connections<R> {
 const AMONG_ENDED: u64 = 1 << 63;
 
 /// What happened to a known connection, if it is worth an event.
-fn kind_of(
+fn change_of(
     status: Status,
     reopened: bool,
     reported: bool,
     packet: &Packet,
     tuple: &Tuple,
     entry: &Entry,
-) -> Option<EventKind> {
+) -> Option<Change> {
     let responder = if tuple.flags().contains(Flags::IN) {
         entry.tx
     } else {
         entry.rx
     };
-    if reopened {
-        Some(EventKind::Reopened)
-    } else if is_closing(packet) {
-        Some(EventKind::Closing)
-    } else if status == Status::Reply && responder.packets == 1 {
-        Some(EventKind::Reply)
-    } else if reported && entry.progress.alive() {
-        // What comes after the close is always reported by the rules, and is nothing new.
-        Some(EventKind::Report)
-    } else {
-        None
-    }
+    Change::of(&Observation {
+        status,
+        reopened,
+        reported,
+        tcp_flags: packet.tcp_flags,
+        first_of_responder: responder.packets == 1,
+        alive: entry.progress.alive(),
+    })
 }
 
 const fn is_closing(packet: &Packet) -> bool {

@@ -10,6 +10,7 @@ mod others;
 mod ours;
 mod report;
 mod speed;
+mod statistics;
 mod threads;
 mod touch;
 

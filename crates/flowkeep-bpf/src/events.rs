@@ -1,0 +1,288 @@
+//! What the programs tell of packets, as it happens.
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+
+use aya::maps::{Map, MapData, RingBuf};
+use flowkeep_core::entry::Entry;
+use flowkeep_core::error::Refusal;
+use flowkeep_core::table::{Record, Replaced};
+use flowkeep_core::tracker::{Change, Status};
+use flowkeep_core::tuple::Tuple;
+
+use crate::abi::{self, EVENT_WORDS, RECORD_WORDS, kind, reason};
+use crate::config::MappedConfig;
+use crate::maps::{Counters, Maps, duplicate};
+use crate::{Device, Error, Hook};
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A packet changed something about its connection.
+    Changed(Change),
+    /// A connection left its slot for another, and [`Event::entry`] is how it ended. A connection
+    /// that expired, or that a SYN begins again, is told of when its slot is taken.
+    Replaced(Replaced),
+    /// A connection was not stored.
+    Refused(Refusal),
+}
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What it is about.
+    pub kind: Kind,
+    /// When the packet was seen, in nanoseconds of the monotonic clock, as of its last tick.
+    pub time: u64,
+    /// The tuple that the connection is stored under, or would have been.
+    pub tuple: Tuple,
+    /// The connection just after the packet; of one that was replaced, just before. `None` if it
+    /// was not stored, or was gone already.
+    pub entry: Option<Entry>,
+    /// The packet. If the connection was replaced: the one that needed its room.
+    pub packet: Packet,
+}
+
+/// The packet that an event comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Its tuple: addresses as they stand in it, ports crossed.
+    pub tuple: Tuple,
+    /// What it is to the connection.
+    pub status: Status,
+    /// It begins a connection again.
+    pub reopened: bool,
+    /// Its TCP flags; 0 for other protocols.
+    pub tcp_flags: u8,
+    /// Type and code of an ICMP packet that is not an echo; else 0.
+    pub icmp: [u8; 2],
+    /// Bytes of the IP packet, or of all that it was merged of.
+    pub length: u64,
+    /// IP packets that it was merged of; 1 for most.
+    pub packets: u32,
+    /// Where it was seen.
+    pub hook: Hook,
+    /// Index of the interface, in the interface's network namespace.
+    pub interface: u32,
+    /// What its bytes begin with.
+    pub device: Device,
+    /// Its first bytes: as many as the settings ask for (`report_headers`), and at most
+    /// [`MOST_CAPTURED`](abi::MOST_CAPTURED).
+    pub bytes: Vec<u8>,
+    /// Bytes that it has in all, link header included.
+    pub whole: u32,
+}
+
+impl Packet {
+    /// Who sent it: for an ICMP error an end of the connection, or a router on its path.
+    #[must_use]
+    pub const fn sender(&self) -> IpAddr {
+        self.tuple.source().to_ip(self.tuple.family())
+    }
+}
+
+/// Events, as they come. Its descriptor is readable when there are some: see [`AsFd`].
+///
+/// While it lives, the programs send. The buffer has one reader; what finds no room in it is
+/// [counted](Self::lost).
+pub struct Events {
+    ring: RingBuf<MapData>,
+    config: MappedConfig,
+    lost: Counters,
+    /// What had been lost before.
+    lost_before: u64,
+    /// Locked, so that others know.
+    _lock: Option<File>,
+}
+
+impl Events {
+    pub(crate) fn new(maps: &Maps, folder: Option<&Path>) -> Result<Self, Error> {
+        let lock = folder.map(lock).transpose()?;
+        let config = MappedConfig::new(&maps.config)?;
+        let map = Map::RingBuf(duplicate(&maps.events).map_err(Error::map("EVENTS"))?);
+        let lost = maps.lost.try_clone()?;
+        let lost_before = lost.sum(0)?;
+        let mut ring = RingBuf::try_from(map).map_err(Error::map("EVENTS"))?;
+        // What a reader that was killed has left. First nothing more may come.
+        config.watch(false);
+        while ring.next().is_some() {}
+        config.watch(true);
+        Ok(Self {
+            ring,
+            config,
+            lost,
+            lost_before,
+            _lock: lock,
+        })
+    }
+
+    /// How many events found no room in the buffer since this began to read.
+    ///
+    /// # Errors
+    /// [`Error::Map`].
+    pub fn lost(&self) -> Result<u64, Error> {
+        Ok(self.lost.sum(0)?.saturating_sub(self.lost_before))
+    }
+}
+
+/// Takes the lock of the config's pin, which goes with the process that has it. Pins of arrays
+/// with type information are files that can be opened; not so the buffer's own.
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join("CONFIG");
+    let failed = |source| Error::File {
+        path: path.clone(),
+        source,
+    };
+    let file = File::open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Watched),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.config.watch(false);
+    }
+}
+
+impl AsFd for Events {
+    /// Readable while there are events.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+}
+
+/// The events that are there: after a `None` there may be more, once the descriptor is readable.
+impl Iterator for Events {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        loop {
+            let item = self.ring.next()?;
+            // The programs write nothing else; whoever is allowed to write to the map might.
+            if let Some(event) = read(&item) {
+                return Some(event);
+            }
+        }
+    }
+}
+
+/// Reads an event, field by field.
+fn read(bytes: &[u8]) -> Option<Event> {
+    let (fixed, bytes) = bytes.split_at_checked(EVENT_WORDS * 8)?;
+    let mut fields = Fields(fixed);
+    let time = fields.u64()?;
+    let mut words = [0; RECORD_WORDS];
+    for word in &mut words {
+        *word = fields.u64()?;
+    }
+    let mut packet = [0; 5];
+    for word in &mut packet {
+        *word = fields.u64()?;
+    }
+    let length = fields.u64()?;
+    let [packets, captured, whole, interface] =
+        [fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?];
+    let [
+        kind,
+        reason,
+        hook,
+        ethernet,
+        status,
+        reopened,
+        tcp_flags,
+        icmp_type,
+        icmp_code,
+    ] = *fields.0.first_chunk()?;
+    let record = Record::<AtomicU64>::from(words);
+    Some(Event {
+        kind: what(kind, reason)?,
+        time,
+        tuple: record.tuple(),
+        entry: record.contents().map(|(_, entry)| entry),
+        packet: Packet {
+            tuple: Tuple::from_words(packet),
+            status: match status {
+                0 => Status::New,
+                1 => Status::Established,
+                2 => Status::Reply,
+                3 => Status::Related,
+                _ => return None,
+            },
+            reopened: reopened != 0,
+            tcp_flags,
+            icmp: [icmp_type, icmp_code],
+            length,
+            packets,
+            hook: match hook {
+                abi::hook::EGRESS => Hook::Egress,
+                abi::hook::INGRESS => Hook::Ingress,
+                abi::hook::FORWARD => Hook::Forward,
+                _ => return None,
+            },
+            interface,
+            device: if ethernet != 0 {
+                Device::Ethernet
+            } else {
+                Device::Ip
+            },
+            // The ring rounds lengths up.
+            bytes: bytes.get(..captured as usize)?.to_vec(),
+            whole,
+        },
+    })
+}
+
+const fn what(kind: u8, reason: u8) -> Option<Kind> {
+    let changed = match kind {
+        kind::NEW => Change::New,
+        kind::REPLY => Change::Reply,
+        kind::RELATED => Change::Related,
+        kind::REPORT => Change::Report,
+        kind::CLOSING => Change::Closing,
+        kind::REOPENED => Change::Reopened,
+        _ => {
+            return Some(match (kind, reason) {
+                (kind::REPLACED, reason::RENEWED) => Kind::Replaced(Replaced::Renewed),
+                (kind::REPLACED, reason::EXPIRED) => Kind::Replaced(Replaced::Expired),
+                (kind::REPLACED, reason::CLOSED) => Kind::Replaced(Replaced::Closed),
+                (kind::REPLACED, reason::UNANSWERED) => Kind::Replaced(Replaced::Unanswered),
+                (kind::REFUSED, reason::FULL) => Kind::Refused(Refusal::Full),
+                (kind::REFUSED, reason::CONTENDED) => Kind::Refused(Refusal::Contended),
+                _ => return None,
+            });
+        }
+    };
+    Some(Kind::Changed(changed))
+}
+
+/// Bytes that are read from their start.
+struct Fields<'b>(&'b [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_ne_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_ne_bytes)
+    }
+}
