@@ -15,6 +15,7 @@ mod kernel;
 mod maps;
 mod memory;
 mod pin;
+pub mod support;
 
 pub use attach::{Attached, Hook, Means};
 pub use device::Device;

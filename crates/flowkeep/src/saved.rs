@@ -82,7 +82,7 @@ impl SavedTable {
             now: u32::try_from(last / ticks_per_second.max(1)).unwrap_or(u32::MAX),
             ticks_per_second,
             epoch: 0,
-            settings: &Settings::default(),
+            settings: Settings::default(),
             expired: true,
         };
         walk::for_each(&self.table, &view, filter, true, each)

@@ -13,7 +13,7 @@ use crate::replay::{Ended, SECOND, Summary, describe, ends};
 
 /// How to look at a table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct View<'a> {
+pub(crate) struct View {
     /// The second, on the table's clock.
     pub(crate) now: u32,
     /// Ticks of the table's clock a second.
@@ -21,12 +21,12 @@ pub(crate) struct View<'a> {
     /// Nanoseconds of the Unix epoch at which the table's clock was 0.
     pub(crate) epoch: u64,
     /// The timeouts that the table's entries were given.
-    pub(crate) settings: &'a Settings,
+    pub(crate) settings: Settings,
     /// Whether connections count whose timeout has passed.
     pub(crate) expired: bool,
 }
 
-impl View<'_> {
+impl View {
     /// The connection of an entry, or nothing if it does not count.
     pub(crate) fn connection(&self, tuple: &Tuple, entry: &Entry) -> Option<Connection> {
         let counts = self.expired || !entry.progress.expired(self.now);
@@ -35,7 +35,7 @@ impl View<'_> {
         }
         let mut ended = Ended::new(tuple, entry);
         ended.set_times(|ticks| self.nanoseconds(ticks));
-        let mut connection = describe(&ended, self.settings, self.now, Vec::new());
+        let mut connection = describe(&ended, &self.settings, self.now, Vec::new());
         for time in [&mut connection.start, &mut connection.end] {
             *time = Timestamp(time.0.saturating_add(self.epoch));
         }
@@ -58,7 +58,7 @@ impl View<'_> {
 /// Others may use the table meanwhile: a connection that comes or goes may be there or not.
 pub(crate) fn for_each<M: Memory>(
     table: &SetTable<M>,
-    view: &View<'_>,
+    view: &View,
     filter: &Filter,
     summarise: bool,
     mut each: impl FnMut(&Connection),

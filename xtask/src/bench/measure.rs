@@ -120,7 +120,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Stays on the last processor that we may use: the first one serves most interrupts.
-fn pin() -> Result<()> {
+pub(crate) fn pin() -> Result<()> {
     let us = Pid::from_raw(0);
     let allowed = sched_getaffinity(us)?;
     let last = (0..CpuSet::count())

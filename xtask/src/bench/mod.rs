@@ -1,7 +1,9 @@
 //! `cargo xtask bench`: measurements.
 
+mod kernel;
 pub(crate) mod measure;
 mod replay;
+mod statistics;
 mod table;
 
 use anyhow::Result;
@@ -16,6 +18,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    Kernel(kernel::Args),
     Replay(replay::Args),
     Table(table::Args),
 }
@@ -23,6 +26,7 @@ enum What {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
+        What::Kernel(args) => kernel::run(args),
         What::Replay(args) => replay::run(args),
         What::Table(args) => table::run(args),
     }

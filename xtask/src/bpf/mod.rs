@@ -1,4 +1,5 @@
-//! `cargo xtask bpf`: builds the object that is committed in `crates/flowkeep-bpf`.
+//! `cargo xtask bpf`: builds the objects that are committed: the programs' in
+//! `crates/flowkeep-bpf`, and that of what they are measured against in `xtask`.
 
 mod btf;
 mod code;
@@ -9,39 +10,90 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
+use self::toolchain::Toolchain;
 use crate::workspace::root;
 
-/// Build the programs for the kernel, and write the object beside its loader.
+/// Build the programs for the kernel, and write the objects beside their loaders.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Build nothing; fail if the committed object was built from other sources.
+    /// Build nothing; fail if a committed object was built from other sources.
     #[arg(long)]
     check: bool,
 }
 
+/// A committed object.
+struct Object {
+    /// Its name, without extension.
+    name: &'static str,
+    /// The crate in the folder `ebpf` that it is built from.
+    package: &'static str,
+    /// The folder that it is committed in.
+    home: &'static str,
+    /// Files and folders whose contents make it, beside those that make every object.
+    sources: &'static [&'static str],
+}
+
+const OBJECTS: [Object; 2] = [
+    Object {
+        name: "flowkeep",
+        package: "flowkeep-ebpf",
+        home: "crates/flowkeep-bpf/object",
+        sources: &[
+            "ebpf/src",
+            "crates/flowkeep-core/src",
+            "crates/flowkeep-core/Cargo.toml",
+            "crates/flowkeep-bpf/src/abi.rs",
+        ],
+    },
+    Object {
+        name: "reference",
+        package: "flowkeep-reference",
+        home: "xtask/object",
+        sources: &["ebpf/reference"],
+    },
+];
+
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let home = root().join("crates/flowkeep-bpf/object");
-    let (object, record) = (home.join("flowkeep.o"), home.join("flowkeep.sources"));
-    let sources = sources::hash()?;
     if args.check {
-        let recorded = fs::read_to_string(&record)
-            .with_context(|| format!("cannot read {}", record.display()))?;
-        ensure!(
-            recorded.trim() == sources,
-            "the committed object was built from other sources: run `cargo xtask bpf`"
-        );
-        ensure!(object.is_file(), "there is no {}", object.display());
-        return Ok(());
+        return OBJECTS.iter().try_for_each(Object::check);
     }
     let toolchain = toolchain::find()?;
     println!("building with {}", toolchain.name);
-    let intermediate = toolchain.build()?;
-    let mut bytes = toolchain.compile(&code::without_undefined(&intermediate))?;
-    btf::repair(&mut bytes)?;
-    fs::create_dir_all(&home)?;
-    fs::write(&object, &bytes).with_context(|| format!("cannot write {}", object.display()))?;
-    fs::write(&record, sources + "\n")?;
-    println!("{} ({} KiB)", object.display(), bytes.len() >> 10);
-    Ok(())
+    toolchain.build()?;
+    OBJECTS
+        .iter()
+        .try_for_each(|object| object.make(&toolchain))
+}
+
+impl Object {
+    fn check(&self) -> Result<()> {
+        let home = root().join(self.home);
+        let record = home.join(self.name).with_extension("sources");
+        let recorded = fs::read_to_string(&record)
+            .with_context(|| format!("cannot read {}", record.display()))?;
+        ensure!(
+            recorded.trim() == sources::hash(self.sources)?,
+            "the committed object {} was built from other sources: run `cargo xtask bpf`",
+            self.name
+        );
+        let object = record.with_extension("o");
+        ensure!(object.is_file(), "there is no {}", object.display());
+        Ok(())
+    }
+
+    /// Makes the object of what cargo has built.
+    fn make(&self, toolchain: &Toolchain) -> Result<()> {
+        let intermediate = toolchain.intermediate(self.package)?;
+        let mut bytes = toolchain.compile(&code::without_undefined(&intermediate))?;
+        btf::repair(&mut bytes)?;
+        let home = root().join(self.home);
+        fs::create_dir_all(&home)?;
+        let object = home.join(self.name).with_extension("o");
+        fs::write(&object, &bytes).with_context(|| format!("cannot write {}", object.display()))?;
+        let sources = sources::hash(self.sources)?;
+        fs::write(object.with_extension("sources"), sources + "\n")?;
+        println!("{} ({} KiB)", object.display(), bytes.len() >> 10);
+        Ok(())
+    }
 }

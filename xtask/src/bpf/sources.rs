@@ -1,4 +1,4 @@
-//! What the object is built from.
+//! What an object is built from.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,21 +8,18 @@ use sha2::{Digest, Sha256};
 
 use crate::workspace::root;
 
-/// Files and folders whose contents make the object.
-const SOURCES: [&str; 7] = [
-    "ebpf/src",
+/// Files that make every object.
+const COMMON: [&str; 3] = [
     "ebpf/Cargo.toml",
     "ebpf/Cargo.lock",
     "ebpf/.cargo/config.toml",
-    "crates/flowkeep-core/src",
-    "crates/flowkeep-core/Cargo.toml",
-    "crates/flowkeep-bpf/src/abi.rs",
 ];
 
-/// The SHA-256 of names and contents of all sources, in hexadecimal digits.
-pub(super) fn hash() -> Result<String> {
+/// The SHA-256 of names and contents of all sources, in hexadecimal digits: of these files and
+/// folders, and of what makes every object.
+pub(super) fn hash(sources: &[&str]) -> Result<String> {
     let mut files = Vec::new();
-    for source in SOURCES {
+    for source in COMMON.iter().chain(sources) {
         collect(&root().join(source), &mut files)?;
     }
     files.sort();

@@ -82,19 +82,18 @@ fn nightly() -> Option<[PathBuf; 2]> {
 }
 
 impl Toolchain {
-    /// Builds the programs, and returns LLVM's intermediate code for all of them.
-    pub(super) fn build(&self) -> Result<String> {
-        let target = target_dir().join("bpf");
+    /// Builds the programs of all objects.
+    pub(super) fn build(&self) -> Result<()> {
         let mut command = Command::new(&self.cargo);
         command
-            .args(["build", "--quiet", "--release", "--locked"])
+            .args(["build", "--workspace", "--quiet", "--release", "--locked"])
             .args(["--config", &relative_paths()])
             .args(["--target", TARGET])
             // Its configuration is looked for from here.
             .current_dir(root().join("ebpf"))
             .env("RUSTC", &self.rustc)
             .env("RUSTC_BOOTSTRAP", "1")
-            .env("CARGO_TARGET_DIR", &target);
+            .env("CARGO_TARGET_DIR", directory());
         if self.build_std {
             command.arg("-Zbuild-std=core");
         }
@@ -111,14 +110,18 @@ impl Toolchain {
             command.status().context("cannot start cargo")?.success(),
             "cannot build the programs"
         );
-        let built = target.join(TARGET).join("release/flowkeep-ebpf");
+        Ok(())
+    }
+
+    /// LLVM's intermediate code for the programs of a crate, once they are built.
+    pub(super) fn intermediate(&self, package: &str) -> Result<String> {
+        let built = directory().join(TARGET).join("release").join(package);
         fs::read_to_string(&built).with_context(|| format!("cannot read {}", built.display()))
     }
 
     /// Compiles intermediate code to an object without line numbers and the like.
     pub(super) fn compile(&self, code: &str) -> Result<Vec<u8>> {
-        let directory = target_dir().join("bpf");
-        let (full, bare) = (directory.join("full.o"), directory.join("flowkeep.o"));
+        let (full, bare) = (directory().join("full.o"), directory().join("bare.o"));
         let mut llc = Command::new(self.llvm.join("llc"))
             .args(["-march=bpf", "-mcpu=v3", "-O3", "-filetype=obj"])
             .args(["-mattr=+alu32,+allows-misaligned-mem-access", "-o"])
@@ -147,6 +150,11 @@ impl Toolchain {
         ensure!(status.success(), "llvm-objcopy failed");
         Ok(fs::read(&bare)?)
     }
+}
+
+/// Where the programs are built.
+fn directory() -> PathBuf {
+    target_dir().join("bpf")
 }
 
 /// Cargo's setting that has panics name their source relative to the checkout, or to the crate that

@@ -42,7 +42,7 @@ impl Sink {
     ) -> io::Result<Self> {
         if listing.summary && listing.output == Format::Csv {
             let message = "csv has no place for a summary: take --output json or ndjson";
-            conflict(command, message);
+            wrong(command, ErrorKind::ArgumentConflict, message);
         }
         let content = match (events, listing.summary) {
             (true, _) => Content::Events,
@@ -112,13 +112,13 @@ impl Sink {
     }
 }
 
-/// Ends the program as clap does when arguments conflict.
-fn conflict(command: &str, message: &str) -> ! {
+/// Ends the program as clap does when arguments are wrong.
+pub(super) fn wrong(command: &str, kind: ErrorKind, message: &str) -> ! {
     let mut all = Arguments::command();
     all.build();
     match all.find_subcommand_mut(command) {
-        Some(command) => command.error(ErrorKind::ArgumentConflict, message).exit(),
-        None => all.error(ErrorKind::ArgumentConflict, message).exit(),
+        Some(command) => command.error(kind, message).exit(),
+        None => all.error(kind, message).exit(),
     }
 }
 

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refuses, or a map is not what it should be.
-    #[error(transparent)]
-    Kernel(#[from] flowkeep_bpf::Error),
+    #[error("{}", super::check::said(.0))]
+    Kernel(#[source] flowkeep_bpf::Error),
     /// This machine lacks something, or this user may not use it.
     #[error("{what}; {remedy}")]
     Missing {
@@ -43,6 +43,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no such interface in this network namespace.
+    #[error("no interface {interface} here; 'ip link' shows which there are")]
+    NoInterface {
+        /// The name that was asked for.
+        interface: String,
+    },
     /// An interface is attached already, for another point of view.
     #[error("{interface} is tracked {mode} already; 'flowkeep detach -i {interface}' ends that")]
     OtherMode {
@@ -50,6 +56,16 @@ pub enum Error {
         interface: String,
         /// How it is tracked.
         mode: super::Mode,
+    },
+    /// An interface is not attached.
+    #[error("{interface} is not tracked by what is pinned to {}; {}", folder.display(), tracked(.attached))]
+    NotAttached {
+        /// Its name.
+        interface: String,
+        /// The folder.
+        folder: PathBuf,
+        /// The interfaces that are.
+        attached: Vec<String>,
     },
     /// A pinned table is of another size than was asked for.
     #[error(
@@ -64,6 +80,19 @@ pub enum Error {
         /// Room that was asked for.
         wanted: u64,
     },
+}
+
+fn tracked(interfaces: &[String]) -> String {
+    match interfaces {
+        [] => "nothing is".to_owned(),
+        interfaces => format!("tracked are {}", interfaces.join(", ")),
+    }
+}
+
+impl From<flowkeep_bpf::Error> for Error {
+    fn from(error: flowkeep_bpf::Error) -> Self {
+        super::check::explain(error)
+    }
 }
 
 impl Error {

@@ -91,7 +91,7 @@ impl Folder {
         Ok(())
     }
 
-    fn failed(&self, source: io::Error) -> Error {
+    pub(super) fn failed(&self, source: io::Error) -> Error {
         if source.kind() == io::ErrorKind::PermissionDenied {
             return Error::Missing {
                 what: format!("{}: not permitted", self.path.display()),

@@ -1,8 +1,8 @@
 //! Interfaces that are tracked, and where the links to them are pinned.
 
 use std::fmt;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use flowkeep_bpf::{Device, Hook};
 use nix::net::if_::{if_indextoname, if_nametoindex};
@@ -48,13 +48,14 @@ impl Interface {
     /// Finds the interface with a name, of a kind that can be tracked.
     ///
     /// # Errors
-    /// [`Error::Kernel`] if there is none, or it is of a kind that is not tracked.
+    /// [`Error::NoInterface`], or [`Error::Kernel`] if it is of a kind that is not tracked.
     pub fn find(name: &str) -> Result<Self, Error> {
+        let Ok(index) = if_nametoindex(name) else {
+            return Err(Error::NoInterface {
+                interface: name.to_owned(),
+            });
+        };
         Device::of(name)?;
-        let index = if_nametoindex(name).map_err(|error| flowkeep_bpf::Error::Interface {
-            interface: name.to_owned(),
-            source: error.into(),
-        })?;
         Ok(Self {
             name: name.to_owned(),
             index,
@@ -72,6 +73,28 @@ impl Interface {
     pub fn is_there(&self) -> bool {
         if_indextoname(self.index).is_ok()
     }
+}
+
+/// Where the link of a program to an interface is pinned.
+pub(super) fn pin(folder: &Path, interface: &str, hook: Hook) -> PathBuf {
+    let hook = match hook {
+        Hook::Ingress => "ingress",
+        Hook::Egress => "egress",
+        Hook::Forward => "forward",
+    };
+    // No dot is allowed in the BPF file system, and no colon in the name of an interface.
+    folder.join(format!("{hook}@{}", interface.replace('.', ":")))
+}
+
+/// Removes the links of an interface, which detaches its programs.
+pub(super) fn unpin(folder: &Path, interface: &str) -> io::Result<()> {
+    for hook in [Hook::Ingress, Hook::Egress, Hook::Forward] {
+        match fs::remove_file(pin(folder, interface, hook)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The interfaces that have links pinned to a folder, in the order of their names.

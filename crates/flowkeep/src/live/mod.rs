@@ -3,18 +3,22 @@
 //! A tracker lives in a folder of the BPF file system, where the maps of its programs are pinned:
 //! [`Tracker`] starts one and holds it, [`Pinned`] is how everybody else sees it.
 
+mod check;
 mod clock;
 mod error;
 mod folder;
 mod interface;
 mod pinned;
+mod report;
 mod totals;
 mod tracker;
 
+pub use check::{Finding, check};
 pub use clock::Clock;
 pub use error::Error;
 pub use folder::{DEFAULT_FOLDER, Folder, Lock};
 pub use interface::{Interface, Mode};
 pub use pinned::Pinned;
+pub use report::Report;
 pub use totals::{Rates, Totals};
-pub use tracker::{Options, Tracker};
+pub use tracker::{Options, Tracker, detach};

@@ -1,8 +1,12 @@
 //! A tracker as others see it.
 
+use std::fs;
+use std::io::ErrorKind;
+
 use flowkeep_bpf::Kernel;
 use flowkeep_core::settings::Settings;
 
+use super::interface::{self, Mode};
 use super::{Clock, Error, Folder, Totals};
 use crate::connection::Connection;
 use crate::filter::Filter;
@@ -13,6 +17,7 @@ use crate::walk::{self, View};
 #[derive(Debug)]
 pub struct Pinned {
     kernel: Kernel,
+    folder: Folder,
 }
 
 impl Pinned {
@@ -22,13 +27,28 @@ impl Pinned {
     /// [`Error::NoTracker`] if there is none, [`Error::Missing`] without the privilege,
     /// [`Error::Kernel`] if it is of another version.
     pub fn open(folder: &Folder) -> Result<Self, Error> {
-        if !folder.path().join("HEADER").exists() {
-            return Err(Error::NoTracker {
-                folder: folder.path().to_owned(),
-            });
+        match fs::metadata(folder.path().join("HEADER")) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return Err(folder.failed(error));
+            }
+            Err(_) => {
+                return Err(Error::NoTracker {
+                    folder: folder.path().to_owned(),
+                });
+            }
+            Ok(_) => {}
         }
         let kernel = Kernel::open(folder.path())?;
-        Ok(Self { kernel })
+        Ok(Self {
+            kernel,
+            folder: folder.clone(),
+        })
+    }
+
+    /// The interfaces whose links are pinned with it, and how they are tracked.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<(String, Mode)> {
+        interface::pinned(self.folder.path())
     }
 
     /// What is in the table and what it has counted.
@@ -51,14 +71,45 @@ impl Pinned {
         summarise: bool,
         each: impl FnMut(&Connection),
     ) -> Summary {
+        let view = self.view(expired);
+        walk::for_each(self.kernel.table(), &view, filter, summarise, each)
+    }
+
+    fn view(&self, expired: bool) -> View {
         let clock = Clock::now();
-        let view = View {
+        View {
             now: clock.seconds(),
             ticks_per_second: SECOND,
             epoch: clock.wall(0).0,
-            settings: &Settings::default(),
+            settings: Settings::default(),
             expired,
-        };
-        walk::for_each(self.kernel.table(), &view, filter, summarise, each)
+        }
+    }
+
+    /// Deletes the connections that fit the filter, and says how many those were. A packet of one
+    /// of them that comes later begins it anew.
+    pub fn delete(&self, filter: &Filter) -> u64 {
+        let view = self.view(false);
+        let table = self.kernel.table();
+        let mut deleted = 0;
+        for (handle, tuple, entry) in table.iter() {
+            let fits = view
+                .connection(&tuple, &entry)
+                .is_some_and(|connection| filter.matches(&connection));
+            deleted += u64::from(fits && table.remove(&handle));
+        }
+        deleted
+    }
+
+    /// Empties the table, and says how many connections were in it that had not expired.
+    pub fn flush(&self) -> u64 {
+        let now = Clock::now().seconds();
+        let table = self.kernel.table();
+        let mut deleted = 0;
+        for (handle, _, entry) in table.iter() {
+            let removed = table.remove(&handle);
+            deleted += u64::from(removed && !entry.progress.expired(now));
+        }
+        deleted
     }
 }

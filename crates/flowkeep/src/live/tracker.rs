@@ -156,3 +156,40 @@ fn load(options: &Options, attached: bool) -> Result<Kernel, Error> {
     options.folder.clear()?;
     Ok(load()?)
 }
+
+/// Detaches interfaces from the tracker that is pinned to a folder: those with these names, or
+/// all. When none is left its table goes too. Returns the interfaces that were detached.
+///
+/// # Errors
+/// [`Error::NoTracker`], [`Error::NotAttached`] before anything is detached, [`Error::Busy`],
+/// [`Error::File`].
+pub fn detach(folder: &Folder, names: Option<&[String]>) -> Result<Vec<String>, Error> {
+    if !folder.path().is_dir() {
+        return Err(Error::NoTracker {
+            folder: folder.path().to_owned(),
+        });
+    }
+    let _lock = folder.claim()?;
+    let attached: Vec<_> = interface::pinned(folder.path())
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let leaving = names.map_or_else(|| attached.clone(), <[_]>::to_vec);
+    if let Some(stranger) = leaving.iter().find(|name| !attached.contains(name)) {
+        return Err(Error::NotAttached {
+            interface: stranger.clone(),
+            folder: folder.path().to_owned(),
+            attached,
+        });
+    }
+    for name in &leaving {
+        interface::unpin(folder.path(), name).map_err(|source| Error::File {
+            path: folder.path().to_owned(),
+            source,
+        })?;
+    }
+    if interface::pinned(folder.path()).is_empty() {
+        Kernel::unpin(folder.path())?;
+    }
+    Ok(leaving)
+}

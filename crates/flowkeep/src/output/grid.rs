@@ -6,19 +6,19 @@ use anstyle::Style;
 
 /// To which side a column's cells are pushed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Align {
+pub(crate) enum Align {
     Left,
     Right,
 }
 
 /// Columns under titles. Measure all rows first, then write them.
-pub(super) struct Grid<const N: usize> {
+pub(crate) struct Grid<const N: usize> {
     columns: [(&'static str, Align); N],
     widths: [usize; N],
 }
 
 impl<const N: usize> Grid<N> {
-    pub(super) fn new(columns: [(&'static str, Align); N]) -> Self {
+    pub(crate) fn new(columns: [(&'static str, Align); N]) -> Self {
         Self {
             columns,
             widths: columns.map(|(title, _)| title.len()),
@@ -26,18 +26,18 @@ impl<const N: usize> Grid<N> {
     }
 
     /// Widens the columns for a row to come.
-    pub(super) fn measure(&mut self, row: &[String; N]) {
+    pub(crate) fn measure(&mut self, row: &[String; N]) {
         for (width, cell) in self.widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
 
-    pub(super) fn titles(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    pub(crate) fn titles(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         self.line(out, self.columns.map(|(title, _)| (title, style)))
     }
 
     /// Writes one row of cells, each in its style.
-    pub(super) fn line(&self, out: &mut dyn Write, row: [(&str, Style); N]) -> io::Result<()> {
+    pub(crate) fn line(&self, out: &mut dyn Write, row: [(&str, Style); N]) -> io::Result<()> {
         let last = row.iter().rposition(|(cell, _)| !cell.is_empty());
         let cells = row.into_iter().zip(self.columns).zip(self.widths);
         for (index, (((cell, style), (_, align)), width)) in cells.enumerate() {

@@ -79,7 +79,7 @@ impl fmt::Display for Time {
 }
 
 /// `2026-11-23T12:34:56.123456789Z` (RFC 3339).
-pub(super) struct Rfc3339(pub(super) Timestamp);
+pub(crate) struct Rfc3339(pub(crate) Timestamp);
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,6 +28,14 @@ pub use self::human::Count;
 pub use self::json::{Json, Ndjson};
 pub use self::table::Table;
 
+#[cfg(target_os = "linux")]
+pub(crate) use self::{
+    grid::{Align, Grid},
+    human::Rfc3339,
+    summary::write_grid,
+    table::TITLE,
+};
+
 use crate::connection::{Connection, Event};
 use crate::replay::Summary;
 

@@ -100,7 +100,7 @@ fn write_states(
     write_grid(out, &mut grid, &rows, title)
 }
 
-fn write_grid<const N: usize>(
+pub(crate) fn write_grid<const N: usize>(
     out: &mut dyn Write,
     grid: &mut Grid<N>,
     rows: &[[String; N]],

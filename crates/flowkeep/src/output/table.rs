@@ -37,7 +37,7 @@ const COLUMNS: [(&str, Align); 10] = [
 ];
 
 /// The style of titles.
-pub(super) const TITLE: Style = Style::new().bold();
+pub(crate) const TITLE: Style = Style::new().bold();
 
 impl<W: Write> Table<W> {
     /// Writes to `out`, with ANSI colours if `color`. Without `sort` connections keep the order in

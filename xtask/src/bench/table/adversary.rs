@@ -6,7 +6,7 @@ use flowkeep_core::tuple::{Address, Flags, Tuple};
 use serde::Serialize;
 
 use super::input::Random;
-use super::statistics::Spread;
+use crate::bench::statistics::Spread;
 
 const SETS: u32 = 1366;
 const TUPLES: u32 = 60_000;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::input::{Random, answered, at, key};
 use super::ours::{sets_for, table};
-use super::statistics::Spread;
+use crate::bench::statistics::Spread;
 
 /// The outcome for one size.
 #[derive(Debug, Serialize)]

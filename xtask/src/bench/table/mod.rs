@@ -10,7 +10,6 @@ mod others;
 mod ours;
 mod report;
 mod speed;
-mod statistics;
 mod threads;
 mod touch;
 

@@ -9,7 +9,6 @@ use super::adversary::Gathering;
 use super::flood::Flood;
 use super::load::Load;
 use super::speed::{Ratio, Speed};
-use super::statistics::Spread;
 use super::threads::Threads;
 
 /// What was measured.
@@ -87,18 +86,6 @@ impl fmt::Display for Report {
             )?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = f.precision().unwrap_or(2);
-        let width = f.width().unwrap_or(0);
-        let Self { min, median, max } = self;
-        write!(
-            f,
-            "{median:width$.digits$} ({min:.digits$} to {max:.digits$})"
-        )
     }
 }
 

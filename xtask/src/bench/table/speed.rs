@@ -16,8 +16,8 @@ use super::contender::{Contender, Tally};
 use super::input::{Connections, Random, Sent};
 use super::others::{Keys, Other};
 use super::ours::{Ours, filled};
-use super::statistics::Spread;
 use super::touch::SharedEntry;
+use crate::bench::statistics::Spread;
 
 /// Sizes of the measurement.
 pub(super) struct Size<'a> {

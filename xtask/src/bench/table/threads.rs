@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::contender::{Contender, Tally};
 use super::input::{Connections, Random, Sent};
 use super::ours::{Ours, filled};
-use super::statistics::Spread;
+use crate::bench::statistics::Spread;
 
 /// The outcome.
 #[derive(Debug, Serialize)]

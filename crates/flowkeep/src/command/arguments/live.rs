@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use flowkeep::live::DEFAULT_FOLDER;
 use flowkeep_core::settings::Settings;
 use jiff::{Span, SpanRelativeTo};
@@ -35,6 +35,49 @@ Exit status:
   2  the command line is wrong
   3  not permitted, or this machine lacks something ('flowkeep check' says what)
   4  another one runs in the same folder";
+
+pub(super) const ATTACH: &str = "\
+Track interfaces in the background
+
+Loads the tracker into the kernel, attaches it to the interfaces and ends: the kernel goes on \
+tracking until 'flowkeep detach'. Interfaces that are attached already get the programs of this \
+version, and keep every connection.";
+
+pub(super) const DELETE_EXAMPLES: &str = "\
+Examples:
+  flowkeep delete --address 192.0.2.7
+      The connections from and to a host: their next packets begin them anew.
+  flowkeep delete --protocol udp --port 53 --state unanswered
+      Questions that nobody answered.
+
+What 'flowkeep list' shows with the same filters is what this deletes. 'flowkeep flush' deletes all.";
+
+pub(super) const STATS_EXAMPLES: &str = "\
+Examples:
+  flowkeep stats
+      How full the table is, what has happened to it, what was not tracked and why.
+  flowkeep stats --interval 5s -o json | jq .per_second.new
+      New connections a second, every five seconds.
+
+Entries are counted from the moment at which the table was made:
+  inserted             stored in a free slot
+  renewed              stored in place of one under the same tuple
+  replaced expired     stored in place of one whose timeout had passed
+  replaced closed      stored in place of a closed one, for want of room
+  replaced unanswered  stored in place of an unanswered one, for want of room
+  removed              deleted, or swept after their timeout
+  refused              not stored: only answered connections were in the way
+  contended            not stored: other processors were faster";
+
+pub(super) const CHECK: &str = "\
+Say what this machine offers
+
+Looks for what tracking needs, says what to do about what is missing, and at last loads all \
+programs into the kernel, without attaching them.
+
+Exit status:
+  0  tracking works here
+  3  something is missing";
 
 /// Where a tracker lives.
 #[derive(Args, Debug)]
@@ -90,6 +133,81 @@ pub(in crate::command) struct Run {
     /// Say nothing while all is well
     #[arg(short, long)]
     pub(in crate::command) quiet: bool,
+}
+
+/// `flowkeep attach`.
+#[derive(Args, Debug)]
+pub(in crate::command) struct Attach {
+    #[command(flatten)]
+    pub(in crate::command) target: Target,
+}
+
+/// `flowkeep detach`.
+#[derive(Args, Debug)]
+pub(in crate::command) struct Detach {
+    /// Interfaces to track no longer; with the last one the table goes
+    #[arg(short, long, value_name = "IFACE", value_delimiter = ',')]
+    #[arg(required_unless_present = "all")]
+    pub(in crate::command) interface: Vec<String>,
+
+    /// All interfaces, and the table
+    #[arg(long, conflicts_with = "interface")]
+    pub(in crate::command) all: bool,
+
+    #[command(flatten)]
+    pub(in crate::command) place: Place,
+}
+
+/// `flowkeep delete`.
+#[derive(Args, Debug)]
+pub(in crate::command) struct Delete {
+    #[command(flatten)]
+    pub(in crate::command) place: Place,
+
+    #[command(flatten)]
+    pub(in crate::command) filters: super::Filters,
+}
+
+/// `flowkeep flush`.
+#[derive(Args, Debug)]
+pub(in crate::command) struct Flush {
+    #[command(flatten)]
+    pub(in crate::command) place: Place,
+}
+
+/// `flowkeep stats`.
+#[derive(Args, Debug)]
+pub(in crate::command) struct Stats {
+    /// Again and again, this much time apart, with what happened a second meanwhile
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(in crate::command) interval: Option<Duration>,
+
+    /// The format
+    #[arg(short, long, value_enum, default_value_t = Report::Table)]
+    pub(in crate::command) output: Report,
+
+    #[command(flatten)]
+    pub(in crate::command) place: Place,
+}
+
+/// `flowkeep check`.
+#[derive(Args, Debug)]
+pub(in crate::command) struct Check {
+    /// The format
+    #[arg(short, long, value_enum, default_value_t = Report::Table)]
+    pub(in crate::command) output: Report,
+
+    #[command(flatten)]
+    pub(in crate::command) place: Place,
+}
+
+/// How to write what is not a list of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::command) enum Report {
+    /// For people
+    Table,
+    /// One object a line
+    Json,
 }
 
 /// Timeouts and the like, where they are not as they were.

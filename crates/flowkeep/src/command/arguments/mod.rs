@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 pub(super) use self::list::List;
 #[cfg(target_os = "linux")]
-pub(super) use self::live::{Place, Run, Target};
+pub(super) use self::live::{
+    Attach, Check, Delete, Detach, Flush, Place, Report, Run, Stats, Target,
+};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
@@ -39,9 +41,31 @@ pub(super) enum Command {
     #[cfg(target_os = "linux")]
     #[command(long_about = live::RUN, after_long_help = live::RUN_EXAMPLES)]
     Run(Box<Run>),
+    /// Track interfaces in the background
+    #[cfg(target_os = "linux")]
+    #[command(long_about = live::ATTACH)]
+    Attach(Box<Attach>),
+    /// End tracking in the background
+    #[cfg(target_os = "linux")]
+    Detach(Detach),
     /// Show the connections that are tracked now, or those of a saved table
     #[command(after_long_help = list::EXAMPLES)]
     List(Box<List>),
+    /// Delete connections from the live table
+    #[cfg(target_os = "linux")]
+    #[command(after_long_help = live::DELETE_EXAMPLES)]
+    Delete(Delete),
+    /// Delete all connections from the live table
+    #[cfg(target_os = "linux")]
+    Flush(Flush),
+    /// Show how full the live table is, and what has happened to it
+    #[cfg(target_os = "linux")]
+    #[command(after_long_help = live::STATS_EXAMPLES)]
+    Stats(Stats),
+    /// Say what this machine offers for tracking
+    #[cfg(target_os = "linux")]
+    #[command(long_about = live::CHECK)]
+    Check(Check),
     /// Write a completion script for a shell
     #[command(after_help = "For example: flowkeep completions bash > \
                             /usr/share/bash-completion/completions/flowkeep")]

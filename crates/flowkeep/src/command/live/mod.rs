@@ -1,8 +1,12 @@
 //! The commands of a live tracker.
 
+mod attach;
+mod check;
+mod delete;
 mod list;
 mod run;
 mod signals;
+mod stats;
 mod status;
 
 use std::path::Path;
@@ -10,8 +14,12 @@ use std::process::ExitCode;
 
 use flowkeep::live::{Error, Folder, Pinned};
 
+pub(super) use self::attach::{attach, detach};
+pub(super) use self::check::run as check;
+pub(super) use self::delete::{delete, flush};
 pub(super) use self::list::list;
 pub(super) use self::run::run;
+pub(super) use self::stats::stats;
 
 /// Says what went wrong.
 fn failure(error: &Error) -> ExitCode {

@@ -89,7 +89,7 @@ const fn mode(target: &Target) -> Mode {
 }
 
 /// What is tracked, in a sentence.
-fn describe(tracker: &Tracker, target: &Target) -> String {
+pub(super) fn describe(tracker: &Tracker, target: &Target) -> String {
     let names: Vec<&str> = tracker
         .interfaces()
         .iter()

@@ -106,10 +106,12 @@ struct Text<'a> {
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let census = &self.now.census;
+        let connections = self.now.connections();
+        let s = if connections == 1 { "" } else { "s" };
         write!(
             f,
-            "{} connections: {} answered, {} unanswered, {} closing, {} closed",
-            Count(self.now.connections()),
+            "{} connection{s}: {} answered, {} unanswered, {} closing, {} closed",
+            Count(connections),
             Count(census.answered),
             Count(census.unanswered),
             Count(census.closing),
@@ -118,7 +120,7 @@ impl fmt::Display for Text<'_> {
         if let Some(rates) = self.rates {
             write!(f, "; {} new/s", Count(rates.created.round() as u64))?;
         }
-        let full = 100.0 * self.now.connections() as f64 / self.now.capacity.max(1) as f64;
+        let full = 100.0 * connections as f64 / self.now.capacity.max(1) as f64;
         write!(f, "; table {full:.1} % full")?;
         for (count, what) in [
             (self.now.evicted(), "evicted"),

@@ -1,18 +1,20 @@
 //! Medians.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// The middle of some values, and how far they spread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub(super) struct Spread {
-    pub(super) min: f64,
-    pub(super) median: f64,
-    pub(super) max: f64,
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
 }
 
 impl Spread {
     /// Of nothing, all are NaN.
-    pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
@@ -26,6 +28,18 @@ impl Spread {
             },
             max: at(values.len().wrapping_sub(1)),
         }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = f.precision().unwrap_or(2);
+        let width = f.width().unwrap_or(0);
+        let Self { min, median, max } = self;
+        write!(
+            f,
+            "{median:width$.digits$} ({min:.digits$} to {max:.digits$})"
+        )
     }
 }
 

@@ -1,0 +1,35 @@
+//! `flowkeep attach` and `flowkeep detach`.
+
+use std::process::ExitCode;
+
+use flowkeep::live::{Folder, detach as unpin};
+
+use super::failure;
+use super::run::{describe, start};
+use crate::command::arguments;
+
+pub(in crate::command) fn attach(arguments: &arguments::Attach) -> ExitCode {
+    match start(&arguments.target, true) {
+        Ok(tracker) => {
+            println!("{}", describe(&tracker, &arguments.target));
+            ExitCode::SUCCESS
+        }
+        Err(error) => failure(&error),
+    }
+}
+
+pub(in crate::command) fn detach(arguments: &arguments::Detach) -> ExitCode {
+    let names = (!arguments.all).then_some(arguments.interface.as_slice());
+    let detached = Folder::at(&arguments.place.folder).and_then(|folder| unpin(&folder, names));
+    match detached {
+        Ok(names) if names.is_empty() => {
+            println!("no interface was tracked; the table is gone");
+            ExitCode::SUCCESS
+        }
+        Ok(names) => {
+            println!("no longer tracking {}", names.join(", "));
+            ExitCode::SUCCESS
+        }
+        Err(error) => failure(&error),
+    }
+}

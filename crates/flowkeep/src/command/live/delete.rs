@@ -1,0 +1,42 @@
+//! `flowkeep delete` and `flowkeep flush`.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use flowkeep::output::Count;
+
+use super::{failure, open};
+use crate::command::arguments;
+use crate::command::sink::wrong;
+
+pub(in crate::command) fn delete(arguments: &arguments::Delete) -> ExitCode {
+    let filter = arguments.filters.filter();
+    if filter.is_empty() {
+        wrong(
+            "delete",
+            ErrorKind::MissingRequiredArgument,
+            "which ones? give a filter; 'flowkeep flush' deletes all",
+        );
+    }
+    match open(&arguments.place.folder) {
+        Ok(pinned) => say(pinned.delete(&filter)),
+        Err(error) => failure(&error),
+    }
+}
+
+pub(in crate::command) fn flush(arguments: &arguments::Flush) -> ExitCode {
+    match open(&arguments.place.folder) {
+        Ok(pinned) => say(pinned.flush()),
+        Err(error) => failure(&error),
+    }
+}
+
+fn say(deleted: u64) -> ExitCode {
+    let connections = if deleted == 1 {
+        "connection"
+    } else {
+        "connections"
+    };
+    println!("deleted {} {connections}", Count(deleted));
+    ExitCode::SUCCESS
+}

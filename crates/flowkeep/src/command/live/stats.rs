@@ -1,0 +1,70 @@
+//! `flowkeep stats`.
+
+use std::io;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anstream::AutoStream;
+use flowkeep::live::{Error, Pinned, Rates, Report, Totals};
+
+use super::signals::{Signals, Woken};
+use super::{failure, open};
+use crate::command::{arguments, exit_code};
+
+pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
+    let pinned = match open(&arguments.place.folder) {
+        Ok(pinned) => pinned,
+        Err(error) => return failure(&error),
+    };
+    let mut before = None;
+    let shown = show(&pinned, arguments.output, &mut before);
+    let Some(interval) = arguments.interval else {
+        return shown.unwrap_or_else(|error| failure(&error));
+    };
+    let signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return exit_code(Err(error)),
+    };
+    let mut next = Instant::now();
+    loop {
+        next += interval;
+        match signals.wait(next) {
+            Ok(Woken::Time) => {}
+            Ok(Woken::Signal) => return ExitCode::SUCCESS,
+            Err(error) => return exit_code(Err(error)),
+        }
+        if arguments.output == arguments::Report::Table {
+            println!();
+        }
+        match show(&pinned, arguments.output, &mut before) {
+            Ok(ExitCode::SUCCESS) => {}
+            Ok(code) => return code,
+            Err(error) => return failure(&error),
+        }
+    }
+}
+
+/// Writes how things are now.
+fn show(
+    pinned: &Pinned,
+    format: arguments::Report,
+    before: &mut Option<Totals>,
+) -> Result<ExitCode, Error> {
+    let totals = pinned.totals()?;
+    let interfaces = pinned.interfaces();
+    let report = Report {
+        interfaces: &interfaces,
+        totals: &totals,
+        rates: before
+            .as_ref()
+            .map(|before| Rates::between(before, &totals)),
+    };
+    let mut out = io::stdout().lock();
+    let color = AutoStream::choice(&out) != anstream::ColorChoice::Never;
+    let written = match format {
+        arguments::Report::Table => report.write(&mut out, color),
+        arguments::Report::Json => report.write_json(&mut out),
+    };
+    *before = Some(totals);
+    Ok(exit_code(written))
+}

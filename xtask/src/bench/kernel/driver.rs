@@ -1,0 +1,110 @@
+//! Runs a program in the kernel, each time on a packet of another connection.
+//!
+//! Test runs show a program one packet, as often as one likes. So what is run is a driver, which
+//! writes the next connection's addresses and ports into the packet and goes on to the program by
+//! a tail call. What the driver costs is measured with an empty program and subtracted. Our own
+//! programs are measured as they are.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aya::maps::{Array, ProgramArray};
+use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+
+use super::input::{Ends, Order, Packets};
+
+/// The reference, the empty program and the driver, as `cargo xtask bpf` built them.
+static OBJECT: &[u8] = include_bytes_aligned!("../../../object/reference.o");
+
+/// How the object is loaded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    /// Entries of each of the reference's maps.
+    pub(super) capacity: u32,
+    /// Whether the reference counts packets and bytes.
+    pub(super) accounting: bool,
+    /// Whether the reference reads all from the packet's first buffer.
+    pub(super) direct: bool,
+}
+
+/// The driver, and what else is in its object.
+pub(super) struct Driver {
+    pub(super) programs: Ebpf,
+    /// Packets of each order.
+    packets: u32,
+}
+
+impl Driver {
+    /// Loads the object, and gives the driver its packets.
+    pub(super) fn new(options: Options, packets: &Packets) -> Result<Self> {
+        let Packets(orders) = packets;
+        let count = orders[0].len() as u32;
+        let mut programs = EbpfLoader::new()
+            .map_max_entries("PACKETS", 3 * count)
+            .map_max_entries("REF_TCP", options.capacity)
+            .map_max_entries("REF_ANY", options.capacity)
+            .override_global("ACCOUNTING", &u32::from(options.accounting), true)
+            .override_global("DIRECT", &u32::from(options.direct), true)
+            .load(OBJECT)
+            .context("the kernel refuses the reference")?;
+        let map = programs.map_mut("PACKETS").context("no map PACKETS")?;
+        let mut array: Array<_, [u8; 16]> = map.try_into()?;
+        for (at, ends) in (0..).zip(orders.iter().flatten()) {
+            array.set(at, Ends::bytes(*ends), 0)?;
+        }
+        Ok(Self {
+            programs,
+            packets: count,
+        })
+    }
+
+    /// A program of the object, loaded.
+    pub(super) fn program(&mut self, name: &str) -> Result<&mut SchedClassifier> {
+        let program = self.programs.program_mut(name).context("no such program")?;
+        let program: &mut SchedClassifier = program.try_into()?;
+        if program.fd().is_err() {
+            program
+                .load()
+                .with_context(|| format!("the kernel refuses the program {name}"))?;
+        }
+        Ok(program)
+    }
+
+    /// Runs a program on `count` packets, each like `frame`, and of the next connection in one of
+    /// the orders. The nanoseconds that a packet took, the driver's
+    /// included; whole ones, as the kernel tells them.
+    pub(super) fn run(
+        &mut self,
+        program: &ProgramFd,
+        frame: &[u8],
+        order: Order,
+        count: u32,
+    ) -> Result<f64> {
+        let first = order as u32 * self.packets;
+        let map = self.programs.map_mut("COURSE").context("no map COURSE")?;
+        let mut course: Array<_, [u32; 4]> = map.try_into()?;
+        course.set(0, [first, first, first + self.packets, 0], 0)?;
+        let map = self
+            .programs
+            .map_mut("MEASURED")
+            .context("no map MEASURED")?;
+        ProgramArray::try_from(map)?.set(0, program, 0)?;
+
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            repeat: count,
+            ..TestRunOptions::default()
+        };
+        let result = self.program("drive")?.test_run(options)?;
+        ensure!(
+            result.return_value == u32::MAX,
+            "the program that is measured was not reached, or kept a packet"
+        );
+        ensure!(
+            result.duration < Duration::from_secs(1),
+            "a packet took longer than a second"
+        );
+        Ok(result.duration.as_nanos() as f64)
+    }
+}

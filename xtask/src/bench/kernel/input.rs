@@ -1,0 +1,134 @@
+//! The input: connections between ends of chance, and their packets.
+
+use anyhow::Result;
+use etherparse::PacketBuilder;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use serde::Serialize;
+
+/// A seeded stream of random numbers.
+pub(super) struct Random(Xoshiro256PlusPlus);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(Xoshiro256PlusPlus::seed_from_u64(seed))
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// Puts things into an order of chance.
+    fn shuffle<T>(&mut self, things: &mut [T]) {
+        for last in (1..things.len()).rev() {
+            let wide = (self.number() >> 32) * (last as u64 + 1);
+            things.swap(last, (wide >> 32) as usize);
+        }
+    }
+}
+
+/// Addresses and ports of a packet, as they lie in it: source first, network byte order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    addresses: [[u8; 4]; 2],
+    ports: [[u8; 2]; 2],
+}
+
+impl Ends {
+    fn random(random: &mut Random) -> Self {
+        let [a0, a1, a2, a3, b0, b1, b2, b3] = random.number().to_ne_bytes();
+        let [p0, p1, q0, q1, ..] = random.number().to_ne_bytes();
+        Self {
+            addresses: [[a0, a1, a2, a3], [b0, b1, b2, b3]],
+            ports: [[p0, p1], [q0, q1]],
+        }
+    }
+
+    /// Of a packet back.
+    fn reply(self) -> Self {
+        let ([a, b], [p, q]) = (self.addresses, self.ports);
+        Self {
+            addresses: [b, a],
+            ports: [q, p],
+        }
+    }
+
+    /// As an element of the driver's map.
+    pub(super) fn bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(self.addresses.as_flattened());
+        bytes[8..12].copy_from_slice(self.ports.as_flattened());
+        bytes
+    }
+}
+
+/// From whom a packet comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Side {
+    /// From the connection's originator, who is this host: it leaves.
+    Forward,
+    /// From the responder: it arrives.
+    Reply,
+}
+
+/// The packets of a run: one of each connection, in an order of chance, over and over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Packets of the originators. The order in which connections begin, and so the one in which
+    /// some tables lay them into memory: no other run is in it.
+    Opening,
+    /// Other packets of the originators.
+    Forward,
+    /// Packets of the responders.
+    Reply,
+}
+
+impl Order {
+    /// Whose packets they are.
+    pub(super) const fn side(self) -> Side {
+        match self {
+            Self::Opening | Self::Forward => Side::Forward,
+            Self::Reply => Side::Reply,
+        }
+    }
+}
+
+/// Packets of some connections, by [`Order`].
+pub(super) struct Packets(pub(super) [Vec<Ends>; 3]);
+
+impl Packets {
+    /// Of `connections` between ends of chance.
+    pub(super) fn random(connections: u32, random: &mut Random) -> Self {
+        let opening: Vec<Ends> = (0..connections).map(|_| Ends::random(random)).collect();
+        let mut forward = opening.clone();
+        random.shuffle(&mut forward);
+        let mut reply: Vec<Ends> = opening.iter().map(|ends| ends.reply()).collect();
+        random.shuffle(&mut reply);
+        Self([opening, forward, reply])
+    }
+}
+
+/// A frame of a TCP connection, whose addresses and ports the driver writes.
+#[derive(Clone, Debug)]
+pub(super) struct Frames {
+    pub(super) syn: Vec<u8>,
+    pub(super) syn_ack: Vec<u8>,
+    /// With data.
+    pub(super) ack: Vec<u8>,
+}
+
+impl Frames {
+    pub(super) fn new() -> Result<Self> {
+        let builder = || {
+            PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+                .ipv4([0; 4], [0; 4], 64)
+                .tcp(0, 0, 1, 0xfff0)
+        };
+        let (mut syn, mut syn_ack, mut ack) = (Vec::new(), Vec::new(), Vec::new());
+        builder().syn().write(&mut syn, &[])?;
+        builder().syn().ack(2).write(&mut syn_ack, &[])?;
+        builder().ack(2).psh().write(&mut ack, &[0; 100])?;
+        Ok(Self { syn, syn_ack, ack })
+    }
+}
