@@ -7,7 +7,7 @@ use core::intrinsics::atomic_xadd;
 use aya_ebpf::bindings::TC_ACT_SHOT;
 use aya_ebpf::programs::TcContext;
 
-use crate::maps::{COURSE, MEASURED, PACKETS};
+use crate::maps::{COURSE, MEASURED, PACKETS, RECORDS, TOUCHED};
 
 /// A packet's addresses and ports, as they lie in an IPv4 TCP packet: source first.
 #[derive(Clone, Copy)]
@@ -69,5 +69,28 @@ fn next(context: &TcContext) -> Option<()> {
     // whose packets lies the rest of the network stack. Everybody who is measured pays for it.
     // SAFETY: as above.
     unsafe { atomic_xadd::<u32, u32, { Relaxed }>(&raw mut course.settled, 1) };
+    Some(())
+}
+
+/// Touches the record that the packet's addresses choose: the same one in both directions, as a
+/// tracker would.
+#[inline(always)]
+pub(crate) fn touch(context: &TcContext) -> Option<()> {
+    let (start, end) = (context.data(), context.data_end());
+    if start + PORTS + 4 > end {
+        return None;
+    }
+    // SAFETY: between the packet's start and end.
+    let chosen = unsafe {
+        ((start + ADDRESSES) as *const u32).read_unaligned()
+            ^ ((start + ADDRESSES + 4) as *const u32).read_unaligned()
+    };
+    let index = (u64::from(chosen) * u64::from(RECORDS.load())) >> 32;
+    let record = TOUCHED.get_ptr_mut(index as u32)?.cast::<u64>();
+    // SAFETY: an element has sixteen words; the first eight are its first line.
+    unsafe {
+        let first = record.read_volatile();
+        atomic_xadd::<u64, u64, { Relaxed }>(record.add(8), first | 1);
+    }
     Some(())
 }

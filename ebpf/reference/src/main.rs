@@ -7,7 +7,7 @@
 //! connection. TCP has a map of its own, everything else another. IPv4 only: the other family has
 //! maps and code of its own, which this one does not pay for.
 //!
-//! With it come an empty program, and one that makes each packet of a test run one of another
+//! With it come an empty program, one that only touches memory, and one that makes each packet of a test run one of another
 //! connection.
 #![no_std]
 #![no_main]
@@ -46,6 +46,13 @@ pub fn ref_egress(context: TcContext) -> i32 {
 /// What every program costs.
 #[classifier]
 pub fn empty(_: TcContext) -> i32 {
+    TC_ACT_UNSPEC
+}
+
+/// What memory costs: reads one line of a record at random, and counts on the next one.
+#[classifier]
+pub fn touch(context: TcContext) -> i32 {
+    drive::touch(&context);
     TC_ACT_UNSPEC
 }
 

@@ -1,6 +1,7 @@
 //! The maps, and the constants that the loader sets.
 
 use aya_ebpf::Global;
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, LruHashMap, ProgramArray};
 use aya_ebpf::macros::btf_map;
 
@@ -26,9 +27,18 @@ pub(crate) static PACKETS: Array<Ends, 1> = Array::new();
 #[btf_map]
 pub(crate) static COURSE: Array<Course, 1> = Array::new();
 
+/// Memory for [`touch`](crate::touch), laid out as Flowkeep's records: two cache lines each. The
+/// loader sets their number, which [`RECORDS`] repeats.
+#[btf_map]
+pub(crate) static TOUCHED: Array<[u64; 16], 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
 /// The program that is measured.
 #[btf_map]
 pub(crate) static MEASURED: ProgramArray<1> = ProgramArray::new();
+
+/// Elements of [`TOUCHED`].
+#[unsafe(no_mangle)]
+pub(crate) static RECORDS: Global<u32> = Global::new(1);
 
 /// 1 if packets and bytes are counted.
 #[unsafe(no_mangle)]

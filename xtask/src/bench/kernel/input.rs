@@ -107,6 +107,11 @@ impl Packets {
         random.shuffle(&mut reply);
         Self([opening, forward, reply])
     }
+
+    /// How many connections they are of.
+    pub(super) const fn connections(&self) -> u32 {
+        self.0[0].len() as u32
+    }
 }
 
 /// A frame of a TCP connection, whose addresses and ports the driver writes.
@@ -116,6 +121,10 @@ pub(super) struct Frames {
     pub(super) syn_ack: Vec<u8>,
     /// With data.
     pub(super) ack: Vec<u8>,
+    /// The same, cut after the TCP header's ports.
+    pub(super) cut: Vec<u8>,
+    /// The same under another EtherType.
+    pub(super) other: Vec<u8>,
 }
 
 impl Frames {
@@ -129,6 +138,16 @@ impl Frames {
         builder().syn().write(&mut syn, &[])?;
         builder().syn().ack(2).write(&mut syn_ack, &[])?;
         builder().ack(2).psh().write(&mut ack, &[0; 100])?;
-        Ok(Self { syn, syn_ack, ack })
+        let cut = ack[..14 + 20 + 4].to_owned();
+        let mut other = ack.clone();
+        // For experiments (IEEE 802).
+        other[12..14].copy_from_slice(&[0x88, 0xb5]);
+        Ok(Self {
+            syn,
+            syn_ack,
+            ack,
+            cut,
+            other,
+        })
     }
 }

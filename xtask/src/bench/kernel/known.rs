@@ -3,9 +3,10 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::driver::{Driver, Options};
+use super::driver::{Driver, Options, RUNS};
 use super::input::{Frames, Order, Packets, Random, Side};
 use super::ours::Ours;
+use super::parts::{self, Part};
 use super::reference::{Reference, fd};
 use super::tracker::{Tracker, establish, verify};
 use crate::bench::statistics::Spread;
@@ -58,72 +59,95 @@ pub(super) const fn capacity(connections: u32) -> u32 {
     if twice < LEAST { LEAST } else { twice }
 }
 
-/// Measures both directions.
-pub(super) fn run(size: &Size, random: &mut Random) -> Result<[Known; 2]> {
+/// Nanoseconds of one round: the empty program, ours, the reference.
+type Round = [f64; 3];
+
+/// Measures both directions, and the parts of the way.
+pub(super) fn run(size: &Size, random: &mut Random) -> Result<(Vec<Known>, Vec<Part>)> {
     let Size {
         connections,
         packets,
         rounds,
     } = *size;
     eprintln!("packets of {connections} known connections");
-    let capacity = capacity(connections);
-    let frames = Frames::new()?;
+    let options = Options {
+        capacity: capacity(connections),
+        accounting: true,
+        direct: false,
+    };
     let passes = packets.div_ceil(connections);
     let packets = connections
         .checked_mul(passes)
         .context("too many packets")?;
-    let options = Options {
-        capacity,
-        accounting: true,
-        direct: false,
+    let ends = Packets::random(connections, random);
+    let mut driver = Driver::new(options, &ends)?;
+    let mut ours = Ours::new(options.capacity, random)?;
+    let reference = Reference::new(&mut driver)?;
+    let [forward, reply] = measure(
+        [&ours, &reference],
+        &mut driver,
+        connections,
+        passes,
+        rounds,
+    )?;
+    let summary = |side, rounds: &[Round]| {
+        let spread = |which: usize| Spread::of(rounds.iter().map(|ns| ns[which]));
+        Known {
+            connections,
+            capacity: options.capacity,
+            packets,
+            side,
+            empty_ns: spread(0),
+            ours_ns: spread(1),
+            reference_ns: spread(2),
+            times_faster: Spread::of(rounds.iter().map(|[_, ours, reference]| reference / ours)),
+            wanted: wanted(connections, side),
+        }
     };
-    let mut driver = Driver::new(options, &Packets::random(connections, random))?;
-    let empty = fd(&mut driver, "empty")?;
-    let trackers: [Box<dyn Tracker>; 2] = [
-        Box::new(Ours::new(capacity, random)?),
-        Box::new(Reference::new(&mut driver)?),
+    let known = vec![
+        summary(Side::Forward, &forward),
+        summary(Side::Reply, &reply),
     ];
+    eprintln!("where the time goes");
+    let parts = parts::run(&mut ours, driver, options, &ends, packets, rounds)?;
+    Ok((known, parts))
+}
+
+/// Measures both directions, so many passes through the connections a time.
+fn measure(
+    trackers: [&dyn Tracker; 2],
+    driver: &mut Driver,
+    connections: u32,
+    passes: u32,
+    rounds: u32,
+) -> Result<[Vec<Round>; 2]> {
+    let frames = Frames::new()?;
+    let empty = fd(driver, "empty")?;
     let mut expected = Vec::new();
-    for tracker in &trackers {
-        let counts = establish(tracker.as_ref(), &mut driver, &frames, connections)?;
-        verify(tracker.as_ref(), &driver, connections, counts)?;
+    for tracker in trackers {
+        let counts = establish(tracker, driver, &frames, connections)?;
+        verify(tracker, driver, connections, counts)?;
         expected.push(counts);
     }
+    let mut run = |program, order| driver.warm(program, &frames.ack, order, connections * passes);
     let mut measured = [Vec::new(), Vec::new()];
     for _ in 0..rounds {
         for (order, measured) in ORDERS.into_iter().zip(&mut measured) {
-            let mut ns = [driver.run(&empty, &frames.ack, order, packets)?, 0.0, 0.0];
+            let base = run(&empty, order)?;
+            let mut round = [base, 0.0, 0.0];
             for (at, (tracker, expected)) in trackers.iter().zip(&mut expected).enumerate() {
-                let program = tracker.program(order.side());
-                ns[at + 1] = driver.run(program, &frames.ack, order, packets)? - ns[0];
+                round[at + 1] = run(tracker.program(order.side()), order)? - base;
+                let packets = u64::from(RUNS * passes);
                 match order.side() {
-                    Side::Forward => expected.sent += u64::from(passes),
-                    Side::Reply => expected.received += u64::from(passes),
+                    Side::Forward => expected.sent += packets,
+                    Side::Reply => expected.received += packets,
                 }
             }
-            measured.push(ns);
+            measured.push(round);
         }
     }
-    for (tracker, expected) in trackers.iter().zip(expected) {
-        verify(tracker.as_ref(), &driver, connections, expected)?;
+    for (tracker, expected) in trackers.into_iter().zip(expected) {
+        verify(tracker, driver, connections, expected)?;
     }
-    let [forward, reply] = measured;
-    Ok(
-        [(Side::Forward, forward), (Side::Reply, reply)].map(|(side, rounds)| {
-            let spread = |which: usize| Spread::of(rounds.iter().map(|ns| ns[which]));
-            Known {
-                connections,
-                capacity,
-                packets,
-                side,
-                empty_ns: spread(0),
-                ours_ns: spread(1),
-                reference_ns: spread(2),
-                times_faster: Spread::of(
-                    rounds.iter().map(|[_, ours, reference]| reference / ours),
-                ),
-                wanted: wanted(connections, side),
-            }
-        }),
-    )
+    Ok(measured)
 }

@@ -6,6 +6,7 @@ mod driver;
 mod input;
 mod known;
 mod ours;
+mod parts;
 mod reference;
 mod report;
 mod tracker;
@@ -61,7 +62,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             packets,
             rounds,
         };
-        report.known.extend(known::run(&size, &mut random)?);
+        let (known, parts) = known::run(&size, &mut random)?;
+        report.known.extend(known);
+        report.parts.extend(parts);
         if connections > 1 {
             let created = create::run(connections, rounds, &mut random)?;
             report.creation.push(created);

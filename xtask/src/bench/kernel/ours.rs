@@ -38,6 +38,14 @@ impl Ours {
             reply,
         })
     }
+
+    /// Whether packets and bytes are counted from now on.
+    pub(super) fn set_accounting(&mut self, accounting: bool) -> Result<()> {
+        Ok(self.kernel.configure(&Settings {
+            accounting,
+            ..Settings::default()
+        })?)
+    }
 }
 
 impl Tracker for Ours {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::create::Created;
 use super::input::Side;
 use super::known::Known;
+use super::parts::Part;
 use crate::bench::statistics::Spread;
 
 /// What was measured.
@@ -21,6 +22,11 @@ pub(super) struct Report {
     processor: Option<String>,
     pub(super) known: Vec<Known>,
     pub(super) creation: Vec<Created>,
+    /// Where the time goes.
+    pub(super) parts: Vec<Part>,
+    /// Cache and TLB misses are counted by a processor's own counters, which virtual machines
+    /// lack.
+    cache_misses: &'static str,
 }
 
 impl Report {
@@ -38,6 +44,8 @@ impl Report {
             processor,
             known: Vec::new(),
             creation: Vec::new(),
+            parts: Vec::new(),
+            cache_misses: "not counted: use `perf stat` where the machine has counters",
         }
     }
 }
@@ -121,6 +129,21 @@ impl fmt::Display for Report {
                 wanted: Some(created.wanted),
             };
             line.fmt(f)?;
+        }
+        writeln!(f, "\nWhere the time goes\n")?;
+        writeln!(f, "  {:58} {:>7}  {:18} reply", "what", "known", "forward")?;
+        for Part {
+            connections,
+            what,
+            forward_ns,
+            reply_ns,
+        } in &self.parts
+        {
+            let forward = format!("{forward_ns:.0}");
+            writeln!(
+                f,
+                "  {what:58} {connections:>7}  {forward:18} {reply_ns:.0}"
+            )?;
         }
         Ok(())
     }
