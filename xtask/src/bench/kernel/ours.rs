@@ -40,11 +40,11 @@ impl Ours {
     }
 
     /// Whether packets and bytes are counted from now on.
-    pub(super) fn set_accounting(&mut self, accounting: bool) -> Result<()> {
-        Ok(self.kernel.configure(&Settings {
+    pub(super) fn set_accounting(&mut self, accounting: bool) {
+        self.kernel.configure(&Settings {
             accounting,
             ..Settings::default()
-        })?)
+        });
     }
 }
 

@@ -105,7 +105,7 @@ pub(super) fn run(
         for (at, order) in [Order::Forward, Order::Reply].into_iter().enumerate() {
             let base = drivers[0].warm(&empty, &frames.ack, order, packets)?;
             for (entrant, ns) in entrants.iter().zip(&mut measured) {
-                ours.set_accounting(entrant.accounting)?;
+                ours.set_accounting(entrant.accounting);
                 let driver = &mut drivers[entrant.driver];
                 let program = entrant.programs[at];
                 ns[at].push(driver.warm(program, entrant.frame, order, packets)? - base);
