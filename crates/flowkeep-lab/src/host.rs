@@ -130,20 +130,8 @@ impl Host {
     /// # Errors
     /// What it says, if it fails.
     pub fn run(&self, program: &str, arguments: &str) -> Result<()> {
-        let output = self
-            .command(program)
-            .args(arguments.split_whitespace())
-            .output()
-            .with_context(|| format!("{program} can't be run"))?;
-        if !output.status.success() {
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            bail!(
-                "{program} {arguments}: {}: {}",
-                output.status,
-                complaint.trim()
-            );
-        }
-        Ok(())
+        let mut command = self.command(program);
+        done(program, command.args(arguments.split_whitespace()))
     }
 
     /// Sets a `net.` variable of this host's kernel: `key` is its path below `/proc/sys/net`.
@@ -154,6 +142,15 @@ impl Host {
         let path = Path::new("/proc/sys/net").join(key);
         self.enter(|| fs::write(&path, value))
             .with_context(|| path.display().to_string())
+    }
+
+    /// Adds to this host's packet filter, in nftables' language.
+    ///
+    /// # Errors
+    /// What `nft` says, if it fails.
+    pub fn ruleset(&self, rules: &str) -> Result<()> {
+        let mut command = self.command("nft");
+        done("nft", command.arg(rules))
     }
 
     /// Makes this host a router, for IPv4 and IPv6.
@@ -183,6 +180,27 @@ impl Host {
         nix::unistd::chdir(folder.as_c_str())?;
         Ok(())
     }
+}
+
+/// Runs a command to its end, which has to be a good one.
+fn done(program: &str, command: &mut Command) -> Result<()> {
+    let output = command
+        .output()
+        .with_context(|| format!("{program} can't be run"))?;
+    if !output.status.success() {
+        let arguments: Vec<_> = command
+            .get_args()
+            .map(|word| word.to_string_lossy())
+            .collect();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "{program} {}: {}: {}",
+            arguments.join(" "),
+            output.status,
+            complaint.trim()
+        );
+    }
+    Ok(())
 }
 
 fn text(path: std::ffi::OsString) -> io::Result<CString> {

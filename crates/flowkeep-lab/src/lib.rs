@@ -28,6 +28,7 @@
 mod child;
 mod host;
 mod link;
+mod netfilter;
 mod privilege;
 mod tap;
 mod tunnel;
@@ -37,7 +38,8 @@ mod wait;
 pub use child::Background;
 pub use host::Host;
 pub use link::{Offloads, cable};
-pub use privilege::missing;
+pub use netfilter::{Connection, Netfilter, Traffic};
+pub use privilege::available;
 pub use tunnel::{Tunnel, tunnel};
 pub use vlan::{Vlan, vlan};
 pub use wait::eventually;

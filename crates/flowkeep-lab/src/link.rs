@@ -36,12 +36,14 @@ impl Host {
     /// # Errors
     /// If there is no such interface, or no `ethtool`.
     pub fn offloads(&self, interface: &str, offloads: Offloads) -> Result<()> {
-        let state = match offloads {
-            Offloads::On => "on",
-            Offloads::Off => "off",
+        let (state, segments) = match offloads {
+            Offloads::On => ("on", 65_535),
+            Offloads::Off => ("off", 1),
         };
         let features = ["rx", "tx", "tso", "gso", "gro"].map(|name| format!("{name} {state}"));
-        self.run("ethtool", &format!("-K {interface} {}", features.join(" ")))
+        self.run("ethtool", &format!("-K {interface} {}", features.join(" ")))?;
+        // TCP builds packets of many segments whatever the device can do (Linux 4.17), up to this.
+        self.ip(&format!("link set {interface} gso_max_segs {segments}"))
     }
 
     /// Gives an interface an address with its prefix length, IPv4 or IPv6, that can be used at

@@ -6,12 +6,11 @@ use std::net::{TcpListener, TcpStream};
 use std::panic;
 
 use anyhow::Result;
-use flowkeep_lab::{Background, Host, cable, eventually, missing, tunnel, vlan};
+use flowkeep_lab::{Background, Host, available, cable, eventually, tunnel, vlan};
 
 /// Two hosts, or `None` if there can be none here.
 fn hosts() -> Result<Option<[Host; 2]>> {
-    if let Some(reason) = missing(&["ping"]) {
-        println!("skipped: {reason}");
+    if !available(&["ping"]) {
         return Ok(None);
     }
     Ok(Some([Host::new()?, Host::new()?]))
