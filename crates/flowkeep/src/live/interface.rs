@@ -1,8 +1,8 @@
 //! Interfaces that are tracked, and where the links to them are pinned.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::fs;
+use std::path::Path;
 
 use flowkeep_bpf::{Device, Hook};
 use nix::net::if_::{if_indextoname, if_nametoindex};
@@ -75,28 +75,6 @@ impl Interface {
     }
 }
 
-/// Where the link of a program to an interface is pinned.
-pub(super) fn pin(folder: &Path, interface: &str, hook: Hook) -> PathBuf {
-    let hook = match hook {
-        Hook::Ingress => "ingress",
-        Hook::Egress => "egress",
-        Hook::Forward => "forward",
-    };
-    // No dot is allowed in the BPF file system, and no colon in the name of an interface.
-    folder.join(format!("{hook}@{}", interface.replace('.', ":")))
-}
-
-/// Removes the links of an interface, which detaches its programs.
-pub(super) fn unpin(folder: &Path, interface: &str) -> io::Result<()> {
-    for hook in [Hook::Ingress, Hook::Egress, Hook::Forward] {
-        match fs::remove_file(pin(folder, interface, hook)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 /// The interfaces that have links pinned to a folder, in the order of their names.
 pub(super) fn pinned(folder: &Path) -> Vec<(String, Mode)> {
     let mut found: Vec<_> = fs::read_dir(folder)
@@ -105,9 +83,10 @@ pub(super) fn pinned(folder: &Path) -> Vec<(String, Mode)> {
         .filter_map(|entry| {
             let name = entry.ok()?.file_name().into_string().ok()?;
             let (hook, interface) = name.split_once('@')?;
-            let mode = match hook {
-                "forward" => Mode::Gateway,
-                _ => Mode::Host,
+            let mode = if hook.starts_with(Hook::Forward.name()) {
+                Mode::Gateway
+            } else {
+                Mode::Host
             };
             Some((interface.replace(':', "."), mode))
         })

@@ -174,7 +174,9 @@ pub fn detach(folder: &Folder, names: Option<&[String]>) -> Result<Vec<String>, 
         .into_iter()
         .map(|(name, _)| name)
         .collect();
-    let leaving = names.map_or_else(|| attached.clone(), <[_]>::to_vec);
+    let mut leaving = names.map_or_else(|| attached.clone(), <[_]>::to_vec);
+    leaving.sort_unstable();
+    leaving.dedup();
     if let Some(stranger) = leaving.iter().find(|name| !attached.contains(name)) {
         return Err(Error::NotAttached {
             interface: stranger.clone(),
@@ -182,13 +184,17 @@ pub fn detach(folder: &Folder, names: Option<&[String]>) -> Result<Vec<String>, 
             attached,
         });
     }
-    for name in &leaving {
-        interface::unpin(folder.path(), name).map_err(|source| Error::File {
-            path: folder.path().to_owned(),
-            source,
-        })?;
+    match Kernel::open(folder.path()) {
+        Ok(mut kernel) => {
+            for name in &leaving {
+                kernel.detach(name)?;
+            }
+        }
+        // Of another version, or not whole: what is left is to take the pins away.
+        Err(_) if leaving.len() == attached.len() => {}
+        Err(error) => return Err(error.into()),
     }
-    if interface::pinned(folder.path()).is_empty() {
+    if leaving.len() == attached.len() {
         Kernel::unpin(folder.path())?;
     }
     Ok(leaving)
