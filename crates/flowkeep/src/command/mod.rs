@@ -32,6 +32,8 @@ pub(crate) fn run() -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Stats(arguments) => live::stats(&arguments),
         #[cfg(target_os = "linux")]
+        Command::Set(arguments) => live::set(&arguments),
+        #[cfg(target_os = "linux")]
         Command::Check(arguments) => live::check(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Completions { shell } => {

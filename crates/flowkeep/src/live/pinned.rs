@@ -81,7 +81,7 @@ impl Pinned {
             now: clock.seconds(),
             ticks_per_second: SECOND,
             epoch: clock.wall(0).0,
-            settings: Settings::default(),
+            settings: self.settings(),
             expired,
         }
     }
@@ -111,5 +111,16 @@ impl Pinned {
             deleted += u64::from(removed && !entry.progress.expired(now));
         }
         deleted
+    }
+
+    /// Timeouts and the like.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.kernel.settings()
+    }
+
+    /// Changes the settings, for packets from now on.
+    pub fn configure(&self, settings: &Settings) {
+        self.kernel.configure(settings);
     }
 }

@@ -79,6 +79,13 @@ Exit status:
   0  tracking works here
   3  something is missing";
 
+pub(super) const SET_EXAMPLES: &str = "\
+Examples:
+  flowkeep set
+      Show the settings.
+  flowkeep set --timeout-tcp 5d --timeout-other 2m
+      For packets from now on: a connection gets its timeout anew with each of its packets.";
+
 /// Where a tracker lives.
 #[derive(Args, Debug)]
 pub(in crate::command) struct Place {
@@ -196,6 +203,16 @@ pub(in crate::command) struct Check {
     /// The format
     #[arg(short, long, value_enum, default_value_t = Report::Table)]
     pub(in crate::command) output: Report,
+
+    #[command(flatten)]
+    pub(in crate::command) place: Place,
+}
+
+/// `flowkeep set`.
+#[derive(Args, Debug)]
+pub(in crate::command) struct Set {
+    #[command(flatten)]
+    pub(in crate::command) timeouts: Timeouts,
 
     #[command(flatten)]
     pub(in crate::command) place: Place,

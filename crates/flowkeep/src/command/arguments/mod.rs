@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub(super) use self::list::List;
 #[cfg(target_os = "linux")]
 pub(super) use self::live::{
-    Attach, Check, Delete, Detach, Flush, Place, Report, Run, Stats, Target,
+    Attach, Check, Delete, Detach, Flush, Place, Report, Run, Set, Stats, Target,
 };
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -62,6 +62,10 @@ pub(super) enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_long_help = live::STATS_EXAMPLES)]
     Stats(Stats),
+    /// Show or change the settings of a live tracker
+    #[cfg(target_os = "linux")]
+    #[command(after_long_help = live::SET_EXAMPLES)]
+    Set(Set),
     /// Say what this machine offers for tracking
     #[cfg(target_os = "linux")]
     #[command(long_about = live::CHECK)]

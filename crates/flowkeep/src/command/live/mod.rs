@@ -5,6 +5,7 @@ mod check;
 mod delete;
 mod list;
 mod run;
+mod set;
 mod signals;
 mod stats;
 mod status;
@@ -19,6 +20,7 @@ pub(super) use self::check::run as check;
 pub(super) use self::delete::{delete, flush};
 pub(super) use self::list::list;
 pub(super) use self::run::run;
+pub(super) use self::set::set;
 pub(super) use self::stats::stats;
 
 /// Says what went wrong.

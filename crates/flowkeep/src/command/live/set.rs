@@ -1,0 +1,29 @@
+//! `flowkeep set`.
+
+use std::process::ExitCode;
+
+use super::{failure, open};
+use crate::command::arguments;
+
+pub(in crate::command) fn set(arguments: &arguments::Set) -> ExitCode {
+    let pinned = match open(&arguments.place.folder) {
+        Ok(pinned) => pinned,
+        Err(error) => return failure(&error),
+    };
+    let mut settings = pinned.settings();
+    arguments.timeouts.apply(&mut settings);
+    if settings != pinned.settings() {
+        pinned.configure(&settings);
+    }
+    for (name, value) in [
+        ("timeout-tcp", settings.tcp),
+        ("timeout-syn", settings.syn),
+        ("timeout-close", settings.close),
+        ("timeout-other", settings.non_tcp),
+        ("report-interval", settings.report_interval),
+    ] {
+        println!("{name:<16} {value} s");
+    }
+    println!("{:<16} {}", "accounting", settings.accounting);
+    ExitCode::SUCCESS
+}
