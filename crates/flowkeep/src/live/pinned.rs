@@ -45,6 +45,13 @@ impl Pinned {
         })
     }
 
+    /// The settings that a tracker of a folder begins with: those of the one that is pinned there,
+    /// or else the usual ones.
+    #[must_use]
+    pub fn settings_of(folder: &Folder) -> Settings {
+        Kernel::open(folder.path()).map_or_else(|_| Settings::default(), |kernel| kernel.settings())
+    }
+
     /// The interfaces whose links are pinned with it, and how they are tracked.
     #[must_use]
     pub fn interfaces(&self) -> Vec<(String, Mode)> {

@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use flowkeep::live::{Error, Folder, Mode, Options, Tracker};
-use flowkeep_core::settings::Settings;
+use flowkeep::live::{Error, Folder, Mode, Options, Pinned, Tracker};
 
 use super::failure;
 use super::signals::{Signals, Woken};
@@ -68,10 +67,11 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
 
 /// Starts a tracker.
 pub(super) fn start(target: &Target, pin: bool) -> Result<Tracker, Error> {
-    let mut settings = Settings::default();
+    let folder = Folder::at(&target.place.folder)?;
+    let mut settings = Pinned::settings_of(&folder);
     target.timeouts.apply(&mut settings);
     Tracker::start(&Options {
-        folder: Folder::at(&target.place.folder)?,
+        folder,
         interfaces: target.interface.clone(),
         mode: mode(target),
         pin,
