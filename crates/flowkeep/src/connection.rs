@@ -139,9 +139,26 @@ pub enum EventKind {
     Reopened,
     /// Its timeout has passed.
     Expired,
+    /// It made room for another: closed or unanswered, in a full table.
+    Evicted,
+    /// It was not stored: the table is full of connections that must stay, or others were faster.
+    Refused,
 }
 
 impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::New,
+        Self::Reply,
+        Self::Related,
+        Self::Report,
+        Self::Closing,
+        Self::Reopened,
+        Self::Expired,
+        Self::Evicted,
+        Self::Refused,
+    ];
+
     /// The event's name in output.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -153,6 +170,8 @@ impl EventKind {
             Self::Closing => "closing",
             Self::Reopened => "reopened",
             Self::Expired => "expired",
+            Self::Evicted => "evicted",
+            Self::Refused => "refused",
         }
     }
 }

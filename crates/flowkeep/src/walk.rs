@@ -7,7 +7,7 @@ use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Memory, SetTable};
 use flowkeep_core::tuple::{Flags, Tuple};
 
-use crate::connection::{Connection, State, Timestamp};
+use crate::connection::{Connection, IcmpError, State, Timestamp};
 use crate::filter::Filter;
 use crate::replay::{Ended, SECOND, Summary, describe, ends};
 
@@ -29,17 +29,32 @@ pub(crate) struct View {
 impl View {
     /// The connection of an entry, or nothing if it does not count.
     pub(crate) fn connection(&self, tuple: &Tuple, entry: &Entry) -> Option<Connection> {
+        self.connection_with(tuple, entry, Vec::new())
+    }
+
+    /// As [`Self::connection`], with ICMP errors about it.
+    pub(crate) fn connection_with(
+        &self,
+        tuple: &Tuple,
+        entry: &Entry,
+        icmp_errors: Vec<IcmpError>,
+    ) -> Option<Connection> {
         let counts = self.expired || !entry.progress.expired(self.now);
         if !counts || tuple.flags().contains(Flags::RELATED) {
             return None;
         }
         let mut ended = Ended::new(tuple, entry);
         ended.set_times(|ticks| self.nanoseconds(ticks));
-        let mut connection = describe(&ended, &self.settings, self.now, Vec::new());
+        let mut connection = describe(&ended, &self.settings, self.now, icmp_errors);
         for time in [&mut connection.start, &mut connection.end] {
-            *time = Timestamp(time.0.saturating_add(self.epoch));
+            *time = self.wall(time.0);
         }
         Some(connection)
+    }
+
+    /// The time of day at which the table's clock showed these nanoseconds.
+    pub(crate) const fn wall(&self, nanoseconds: u64) -> Timestamp {
+        Timestamp(self.epoch.saturating_add(nanoseconds))
     }
 
     fn nanoseconds(&self, ticks: u64) -> u64 {

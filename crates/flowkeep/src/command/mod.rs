@@ -26,6 +26,8 @@ pub(crate) fn run() -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Detach(arguments) => live::detach(&arguments),
         #[cfg(target_os = "linux")]
+        Command::Watch(arguments) => live::watch(&arguments),
+        #[cfg(target_os = "linux")]
         Command::Delete(arguments) => live::delete(&arguments),
         #[cfg(target_os = "linux")]
         Command::Flush(arguments) => live::flush(&arguments),

@@ -50,7 +50,12 @@ impl Sink {
             _ => Content::Connections,
         };
         Ok(Self {
-            output: output(listing, content)?,
+            output: output(
+                listing.output,
+                content,
+                listing.color,
+                listing.top.is_none(),
+            )?,
             content,
             filter: listing.filters.filter(),
             top: listing.top.map(|n| Top::new(n, listing.by.into())),
@@ -122,19 +127,25 @@ pub(super) fn wrong(command: &str, kind: ErrorKind, message: &str) -> ! {
     }
 }
 
-fn output(listing: &Listing, content: Content) -> io::Result<Box<dyn Output>> {
+/// Standard output in a format; a table sorted by time if `sort`.
+pub(super) fn output(
+    format: Format,
+    content: Content,
+    color: ColorChoice,
+    sort: bool,
+) -> io::Result<Box<dyn Output>> {
     let stdout: BufWriter<StdoutLock<'static>> =
         BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    Ok(match listing.output {
+    Ok(match format {
         Format::Table => {
-            let color = match listing.color {
+            let color = match color {
                 ColorChoice::Always => true,
                 ColorChoice::Never => false,
                 ColorChoice::Auto => {
                     AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
                 }
             };
-            Box::new(Table::new(stdout, content, color, listing.top.is_none()))
+            Box::new(Table::new(stdout, content, color, sort))
         }
         Format::Json => Box::new(Json::new(stdout, content)?),
         Format::Ndjson => Box::new(Ndjson::new(stdout, content)),

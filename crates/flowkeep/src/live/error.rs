@@ -35,6 +35,15 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
+    /// Another process reads the events of a tracker.
+    #[error(
+        "another 'flowkeep watch' reads the events of {}, and they have one reader; end it first",
+        folder.display()
+    )]
+    Watched {
+        /// The tracker's folder.
+        folder: PathBuf,
+    },
     /// A folder or file of the BPF file system can't be read or written.
     #[error("{}: {source}", path.display())]
     File {

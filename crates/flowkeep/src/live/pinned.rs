@@ -130,4 +130,8 @@ impl Pinned {
     pub fn configure(&self, settings: &Settings) {
         self.kernel.configure(settings);
     }
+
+    pub(super) fn into_kernel(self) -> Kernel {
+        self.kernel
+    }
 }

@@ -1,12 +1,15 @@
 //! Starting a tracker, holding it, ending it.
 
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
 use flowkeep_bpf::Kernel;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{LANES, Seed};
 
 use super::interface::{self, Interface, Mode};
+use super::sweep::Sweeper;
 use super::{Error, Folder, Lock, Totals};
 
 /// How full a table of so many connections is to be: it takes 94 % before it refuses anything.
@@ -40,6 +43,7 @@ pub struct Tracker {
     /// Dropped first: what is not pinned is detached.
     kernel: Kernel,
     interfaces: Vec<Interface>,
+    sweeper: Sweeper,
     folder: Temporary,
     _lock: Lock,
 }
@@ -90,6 +94,7 @@ impl Tracker {
         let mut tracker = Self {
             kernel: load(options, !attached.is_empty())?,
             interfaces,
+            sweeper: Sweeper::default(),
             folder,
             _lock: lock,
         };
@@ -115,6 +120,19 @@ impl Tracker {
         self.interfaces
             .extract_if(.., |interface| !interface.is_there())
             .collect()
+    }
+
+    /// Removes connections that have expired, for as long as the budget lasts; a call goes on where
+    /// the one before has ended. It does nothing while somebody watches, who sweeps then and tells
+    /// of it.
+    pub fn sweep(&mut self, budget: Duration) {
+        // Whoever reads the events has this file locked.
+        let Ok(config) = File::open(self.folder.folder.path().join("CONFIG")) else {
+            return;
+        };
+        if config.try_lock_shared().is_ok() {
+            self.sweeper.sweep(self.kernel.table(), budget, |_, _| {});
+        }
     }
 
     /// What is in the table and what it has counted.

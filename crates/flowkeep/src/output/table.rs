@@ -124,7 +124,7 @@ impl<W: Write> Output for Table<W> {
                     error.sender
                 )?;
             }
-            (EventKind::New | EventKind::Related, _) => {}
+            (EventKind::New | EventKind::Related | EventKind::Refused, _) => {}
             _ => write!(
                 self.out,
                 " sent {}/{} received {}/{}",
@@ -204,6 +204,7 @@ const fn event_style(kind: EventKind) -> Style {
         EventKind::Related => AnsiColor::Yellow.on_default(),
         EventKind::Closing => AnsiColor::Cyan.on_default(),
         EventKind::Expired => Style::new().dimmed(),
+        EventKind::Evicted | EventKind::Refused => AnsiColor::Red.on_default(),
         EventKind::Reply | EventKind::Report => Style::new(),
     }
 }

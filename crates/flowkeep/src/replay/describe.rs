@@ -84,7 +84,8 @@ fn end(ended: &Ended, settings: &Settings) -> u64 {
 
 /// How far a connection has come, by what both sides have sent.
 fn state(connection: &Connection, marks: Marks) -> State {
-    let answered = connection.received.packets != 0;
+    // Packets are not counted where accounting is off.
+    let answered = connection.received.packets != 0 || marks.contains(Marks::REPLIED);
     if connection.protocol != protocol::TCP {
         return match (answered, connection.icmp_errors.is_empty()) {
             (true, _) => State::Answered,
@@ -95,7 +96,7 @@ fn state(connection: &Connection, marks: Marks) -> State {
     let (ours, theirs) = (connection.originator_flags, connection.responder_flags);
     let handshake = theirs & tcp::SYN != 0;
     let data_only = ours & tcp::SYN == 0;
-    if theirs & tcp::RST != 0 && !handshake && !data_only && connection.received.packets == 1 {
+    if theirs & tcp::RST != 0 && !handshake && !data_only && connection.received.packets <= 1 {
         return State::Refused;
     }
     if !answered {

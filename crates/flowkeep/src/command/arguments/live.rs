@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, ColorChoice, ValueEnum};
+use flowkeep::connection::EventKind;
 use flowkeep::live::DEFAULT_FOLDER;
 use flowkeep_core::settings::Settings;
 use jiff::{Span, SpanRelativeTo};
+
+use super::{Filters, Format};
 
 pub(super) const RUN: &str = "\
 Track the connections of interfaces
@@ -68,6 +72,47 @@ Entries are counted from the moment at which the table was made:
   removed              deleted, or swept after their timeout
   refused              not stored: only answered connections were in the way
   contended            not stored: other processors were faster";
+
+pub(super) const WATCH: &str = "\
+Show what happens to the connections, as it happens
+
+Shows the events of the tracker that 'flowkeep run' or 'flowkeep attach' has started: each with the \
+connection as it is just after it. Events have one reader at a time; those that come faster than \
+they are read are lost, counted, and told of. While nobody watches, the kernel sends none.";
+
+pub(super) const WATCH_EXAMPLES: &str = "\
+Examples:
+  flowkeep watch
+      Everything, until Ctrl-C.
+  flowkeep watch --event new,expired --port 443
+      How connections to or from port 443 come and go.
+  flowkeep watch --event related
+      ICMP errors, and the connections that they are about.
+  flowkeep watch -o ndjson | jq -r 'select(.event == \"evicted\") | .connection.originator'
+      Whose connections give way in a full table.
+  flowkeep watch --write events.pcapng --event closing
+      The packets with FIN or RST, for Wireshark.
+
+Events:
+  new       the first packet of a connection
+  reply     the responder's first packet
+  related   an ICMP error about a connection
+  report    a new TCP flag, or the report interval has passed
+  closing   a FIN or a RST
+  reopened  a SYN on a connection that was closing
+  expired   its timeout has passed
+  evicted   it was closed or unanswered, and gave its room to another in a full table
+  refused   it was not stored, because only answered connections were in the way
+
+Formats are those of 'flowkeep replay --events': see its --help.
+
+Exit status:
+  0  it was interrupted, or has shown as many events as were asked for
+  1  the events could not be read, or the output not be written
+  2  the command line is wrong
+  3  not permitted, or this machine lacks something
+  4  another one watches
+  5  there is no tracker";
 
 pub(super) const CHECK: &str = "\
 Say what this machine offers
@@ -137,6 +182,10 @@ pub(in crate::command) struct Run {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(in crate::command) interval: Option<Duration>,
 
+    /// Leave expired connections in the table until their room is needed
+    #[arg(long)]
+    pub(in crate::command) no_sweep: bool,
+
     /// Say nothing while all is well
     #[arg(short, long)]
     pub(in crate::command) quiet: bool,
@@ -172,7 +221,7 @@ pub(in crate::command) struct Delete {
     pub(in crate::command) place: Place,
 
     #[command(flatten)]
-    pub(in crate::command) filters: super::Filters,
+    pub(in crate::command) filters: Filters,
 }
 
 /// `flowkeep flush`.
@@ -216,6 +265,44 @@ pub(in crate::command) struct Set {
 
     #[command(flatten)]
     pub(in crate::command) place: Place,
+}
+
+/// `flowkeep watch`.
+#[derive(Args, Debug)]
+pub(in crate::command) struct Watch {
+    /// Events to show: new,expired; all if not given
+    #[arg(short, long, value_name = "KIND", value_delimiter = ',', value_parser = kind())]
+    pub(in crate::command) event: Vec<EventKind>,
+
+    /// End after so many events
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(in crate::command) count: Option<u64>,
+
+    /// Write the first bytes of the packets that these events come from to a capture (pcapng), in
+    /// place of what is there
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(in crate::command) write: Option<PathBuf>,
+
+    /// The format
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub(in crate::command) output: Format,
+
+    /// When to use colours; NO_COLOR is respected
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub(in crate::command) color: ColorChoice,
+
+    #[command(flatten)]
+    pub(in crate::command) place: Place,
+
+    #[command(flatten)]
+    pub(in crate::command) filters: Filters,
+}
+
+fn kind() -> impl TypedValueParser<Value = EventKind> {
+    PossibleValuesParser::new(EventKind::ALL.map(EventKind::name)).map(|name| {
+        let kind = EventKind::ALL.into_iter().find(|kind| kind.name() == name);
+        kind.expect("the parser lets only their names pass")
+    })
 }
 
 /// How to write what is not a list of connections.

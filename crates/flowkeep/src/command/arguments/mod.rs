@@ -10,7 +10,7 @@ use std::path::PathBuf;
 pub(super) use self::list::List;
 #[cfg(target_os = "linux")]
 pub(super) use self::live::{
-    Attach, Check, Delete, Detach, Flush, Place, Report, Run, Set, Stats, Target,
+    Attach, Check, Delete, Detach, Flush, Place, Report, Run, Set, Stats, Target, Watch,
 };
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -51,6 +51,10 @@ pub(super) enum Command {
     /// Show the connections that are tracked now, or those of a saved table
     #[command(after_long_help = list::EXAMPLES)]
     List(Box<List>),
+    /// Show what happens to the connections, as it happens
+    #[cfg(target_os = "linux")]
+    #[command(long_about = live::WATCH, after_long_help = live::WATCH_EXAMPLES)]
+    Watch(Box<Watch>),
     /// Delete connections from the live table
     #[cfg(target_os = "linux")]
     #[command(after_long_help = live::DELETE_EXAMPLES)]

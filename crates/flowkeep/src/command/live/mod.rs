@@ -9,6 +9,7 @@ mod set;
 mod signals;
 mod stats;
 mod status;
+mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ pub(super) use self::list::list;
 pub(super) use self::run::run;
 pub(super) use self::set::set;
 pub(super) use self::stats::stats;
+pub(super) use self::watch::watch;
 
 /// Says what went wrong.
 fn failure(error: &Error) -> ExitCode {
@@ -33,7 +35,7 @@ fn failure(error: &Error) -> ExitCode {
 const fn status_of(error: &Error) -> u8 {
     match error {
         Error::Missing { .. } => 3,
-        Error::Busy { .. } => 4,
+        Error::Busy { .. } | Error::Watched { .. } => 4,
         Error::NoTracker { .. } => 5,
         _ => 1,
     }

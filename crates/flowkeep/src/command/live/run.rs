@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 use flowkeep::live::{Error, Folder, Mode, Options, Pinned, Tracker};
 
 use super::failure;
-use super::signals::{Signals, Woken};
+use super::signals::Signals;
 use super::status::Status;
 use crate::command::arguments::{self, Target};
 
-/// Time between two looks for interfaces that have gone.
-const TICK: Duration = Duration::from_secs(1);
+/// Time between two looks for interfaces that have gone, and two stretches of the sweep.
+pub(super) const TICK: Duration = Duration::from_secs(1);
+
+/// How long the sweep takes at most each time: a hundredth of a processor.
+pub(super) const SWEEP_FOR: Duration = Duration::from_millis(10);
 
 pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
     // Before anything is attached: a signal from here on ends all in good order.
@@ -28,7 +31,6 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
     };
     let mut status = Status::new(arguments.interval, arguments.quiet);
     status.say(&describe(&tracker, &arguments.target));
-    let mut tick = Instant::now();
     loop {
         if status.is_due() {
             match tracker.totals() {
@@ -50,10 +52,12 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
             eprintln!("flowkeep: no interface is left to track");
             return ExitCode::FAILURE;
         }
-        tick += TICK;
-        match signals.wait(tick) {
-            Ok(Woken::Time) => {}
-            Ok(Woken::Signal) => break,
+        if !arguments.no_sweep {
+            tracker.sweep(SWEEP_FOR);
+        }
+        match signals.wait(Instant::now() + TICK) {
+            Ok(false) => {}
+            Ok(true) => break,
             Err(error) => {
                 status.end();
                 eprintln!("flowkeep: signals can't be waited for: {error}");

@@ -1,7 +1,7 @@
 //! Waiting for the signals that end a command.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -12,15 +12,6 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 /// SIGINT, SIGTERM and SIGHUP, which no longer end the program but are waited for.
 pub(super) struct Signals {
     file: SignalFd,
-}
-
-/// Why waiting has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Woken {
-    /// The time has come.
-    Time,
-    /// Somebody wants the program to end.
-    Signal,
 }
 
 impl Signals {
@@ -35,18 +26,27 @@ impl Signals {
         Ok(Self { file })
     }
 
-    /// Waits until then, or until a signal comes.
-    pub(super) fn wait(&self, until: Instant) -> io::Result<Woken> {
+    /// Waits until then, or until a signal comes. Whether one came.
+    pub(super) fn wait(&self, until: Instant) -> io::Result<bool> {
+        self.wait_for(&[], until)
+    }
+
+    /// As [`Self::wait`], or until there is something to read from an input.
+    pub(super) fn wait_for(&self, inputs: &[BorrowedFd<'_>], until: Instant) -> io::Result<bool> {
+        let signals = PollFd::new(self.file.as_fd(), PollFlags::POLLIN);
+        let inputs = inputs
+            .iter()
+            .map(|&input| PollFd::new(input, PollFlags::POLLIN));
+        let mut files: Vec<_> = [signals].into_iter().chain(inputs).collect();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             // Rounded up, so that the time has come when poll says so.
             let left = left + Duration::from_micros(999);
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            let mut files = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
             match poll(&mut files, timeout) {
-                Ok(0) if Instant::now() >= until => return Ok(Woken::Time),
+                Ok(0) if Instant::now() >= until => return Ok(false),
                 Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) => return Ok(Woken::Signal),
+                Ok(_) => return Ok(files[0].any() == Some(true)),
                 Err(error) => return Err(error.into()),
             }
         }

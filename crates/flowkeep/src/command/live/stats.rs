@@ -7,7 +7,7 @@ use std::time::Instant;
 use anstream::AutoStream;
 use flowkeep::live::{Error, Pinned, Rates, Report, Totals};
 
-use super::signals::{Signals, Woken};
+use super::signals::Signals;
 use super::{failure, open};
 use crate::command::{arguments, exit_code};
 
@@ -29,8 +29,8 @@ pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
     loop {
         next += interval;
         match signals.wait(next) {
-            Ok(Woken::Time) => {}
-            Ok(Woken::Signal) => return ExitCode::SUCCESS,
+            Ok(false) => {}
+            Ok(true) => return ExitCode::SUCCESS,
             Err(error) => return exit_code(Err(error)),
         }
         if arguments.output == arguments::Report::Table {

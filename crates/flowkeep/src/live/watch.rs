@@ -1,0 +1,333 @@
+//! What happens to the connections, as it happens.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread::sleep;
+use std::time::Duration;
+
+use flowkeep_bpf::{self as bpf, Kernel, Kind};
+use flowkeep_core::entry::{Counters, Entry};
+use flowkeep_core::table::Replaced;
+use flowkeep_core::tracker::Change;
+use flowkeep_core::tuple::{Flags, Tuple};
+
+use super::sweep::Sweeper;
+use super::{Clock, Error, Folder, Pinned};
+use crate::connection::{Event, EventKind, IcmpError};
+use crate::replay::SECOND;
+use crate::walk::View;
+
+/// Events that are handed on before anything else is looked at.
+const BATCH: usize = 16_384;
+
+/// Reads the events of the tracker that lives in a folder. There is one reader at a time.
+///
+/// Expiries are noticed by [`Self::sweep`], or when the programs need a slot.
+#[derive(Debug)]
+pub struct Watcher {
+    /// Dropped first: the programs no longer send.
+    events: bpf::Events,
+    kernel: Kernel,
+    sweeper: Sweeper,
+}
+
+impl Watcher {
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// [`Error::NoTracker`], [`Error::Watched`] if somebody else reads, [`Error::Missing`] without
+    /// the privilege.
+    pub fn start(folder: &Folder) -> Result<Self, Error> {
+        let mut kernel = Pinned::open(folder)?.into_kernel();
+        let mut tries = 3;
+        let events = loop {
+            match kernel.events() {
+                // 'flowkeep run' sweeps while nobody watches, and is told from a reader by nothing
+                // but how long it takes.
+                Err(bpf::Error::Watched) if tries > 0 => {
+                    tries -= 1;
+                    sleep(Duration::from_millis(50));
+                }
+                Err(bpf::Error::Watched) => {
+                    return Err(Error::Watched {
+                        folder: folder.path().to_owned(),
+                    });
+                }
+                events => break events?,
+            }
+        };
+        Ok(Self {
+            events,
+            kernel,
+            sweeper: Sweeper::default(),
+        })
+    }
+
+    /// Tells `each` of the events that are there, up to a limit, each with the packet of the
+    /// connection that it comes from, if it comes from one.
+    pub fn read(&mut self, mut each: impl FnMut(&Event, Option<&bpf::Packet>)) {
+        let view = self.view();
+        for event in self.events.by_ref().take(BATCH) {
+            if let Some(told) = describe(&view, &event) {
+                // The packet of what was replaced is that of the connection that took its place.
+                let own = !matches!(event.kind, Kind::Replaced(_));
+                each(&told, own.then_some(&event.packet));
+            }
+        }
+    }
+
+    /// Removes connections that have expired, for as long as the budget lasts, and tells `each`
+    /// of their expiries. A call goes on where the one before has ended.
+    pub fn sweep(&mut self, budget: Duration, mut each: impl FnMut(&Event)) {
+        let view = self.view();
+        let table = self.kernel.table();
+        self.sweeper.sweep(table, budget, |tuple, entry| {
+            if let Some(event) = expiry(&view, tuple, entry) {
+                each(&event);
+            }
+        });
+    }
+
+    /// How many events were lost since it began, because they came faster than they were read.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn lost(&self) -> Result<u64, Error> {
+        Ok(self.events.lost()?)
+    }
+
+    fn view(&self) -> View {
+        let clock = Clock::now();
+        View {
+            now: clock.seconds(),
+            ticks_per_second: SECOND,
+            epoch: clock.wall(0).0,
+            settings: self.kernel.settings(),
+            expired: true,
+        }
+    }
+}
+
+impl AsFd for Watcher {
+    /// Readable while there are events.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+}
+
+/// An event as people know it, if there is one to tell of.
+fn describe(view: &View, event: &bpf::Event) -> Option<Event> {
+    let packet = &event.packet;
+    let time = view.wall(event.time);
+    let mut icmp_errors = Vec::new();
+    let kind = match event.kind {
+        Kind::Changed(change) => {
+            if change == Change::Related {
+                let [icmp_type, code] = packet.icmp;
+                icmp_errors.push(IcmpError {
+                    time,
+                    sender: packet.sender(),
+                    icmp_type,
+                    code,
+                });
+            }
+            change.into()
+        }
+        Kind::Refused(_) => EventKind::Refused,
+        Kind::Replaced(Replaced::Closed | Replaced::Unanswered) => EventKind::Evicted,
+        Kind::Replaced(Replaced::Expired | Replaced::Renewed) => {
+            let entry = event.entry.as_ref()?;
+            // One that had not expired begins again: that is an event of its own.
+            let expired = entry.progress.expired((event.time / SECOND) as u32);
+            return expired.then(|| expiry(view, &event.tuple, entry))?;
+        }
+    };
+    let entry = match kind {
+        EventKind::Refused => never_stored(event),
+        _ => event.entry?,
+    };
+    Some(Event {
+        time,
+        kind,
+        tcp_flags: packet.tcp_flags,
+        connection: view.connection_with(&event.tuple, &entry, icmp_errors)?,
+    })
+}
+
+/// The expiry of an entry: when its timeout had passed.
+fn expiry(view: &View, tuple: &Tuple, entry: &Entry) -> Option<Event> {
+    let time = (u64::from(entry.progress.lifetime) + 1) * SECOND;
+    Some(Event {
+        time: view.wall(time),
+        kind: EventKind::Expired,
+        tcp_flags: 0,
+        connection: view.connection(tuple, entry)?,
+    })
+}
+
+/// What would have been the entry of a connection that was refused: its packet.
+fn never_stored(event: &bpf::Event) -> Entry {
+    let mut entry = Entry {
+        created: event.time,
+        last_seen: event.time,
+        ..Entry::default()
+    };
+    entry.progress.lifetime = (event.time / SECOND) as u32;
+    let counters = Counters {
+        packets: u64::from(event.packet.packets),
+        bytes: event.packet.length,
+    };
+    if event.tuple.flags().contains(Flags::IN) {
+        entry.rx = counters;
+    } else {
+        entry.tx = counters;
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use flowkeep_bpf::{Device, Hook, Packet};
+    use flowkeep_core::entry::Marks;
+    use flowkeep_core::error::Refusal;
+    use flowkeep_core::settings::Settings;
+    use flowkeep_core::tracker::Status;
+    use flowkeep_core::tuple::Address;
+
+    use super::*;
+    use crate::connection::{State, Timestamp, Traffic};
+
+    /// At which second the kernel's clock stands, and the Unix epoch at its start.
+    const NOW: u32 = 1000;
+    const EPOCH: u64 = 1_600_000_000 * SECOND;
+
+    fn view() -> View {
+        View {
+            now: NOW,
+            ticks_per_second: SECOND,
+            epoch: EPOCH,
+            settings: Settings::default(),
+            expired: true,
+        }
+    }
+
+    /// UDP that this host began: one packet of 48 bytes, from 192.0.2.1:40000 to port 53 of
+    /// 192.0.2.2. Its entry lives until the second `lifetime`.
+    fn event(kind: Kind, lifetime: u32) -> bpf::Event {
+        let (here, there) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+        let packet = Tuple::new(
+            Address::from_v4(there),
+            Address::from_v4(here),
+            // Ports stand crossed in a tuple.
+            40_000,
+            53,
+            17,
+            Flags::OUT,
+        );
+        let time = u64::from(NOW) * SECOND + 7;
+        let mut entry = Entry {
+            created: time,
+            last_seen: time,
+            tx: Counters {
+                packets: 1,
+                bytes: 48,
+            },
+            ..Entry::default()
+        };
+        entry.progress.lifetime = lifetime;
+        entry.progress.marks = Marks::NONE;
+        bpf::Event {
+            kind,
+            time,
+            tuple: packet.swapped(),
+            entry: Some(entry),
+            packet: Packet {
+                tuple: packet,
+                status: Status::New,
+                reopened: false,
+                tcp_flags: 0,
+                icmp: [0, 0],
+                length: 48,
+                packets: 1,
+                hook: Hook::Egress,
+                interface: 1,
+                device: Device::Ethernet,
+                bytes: Vec::new(),
+                whole: 62,
+            },
+        }
+    }
+
+    #[test]
+    fn a_new_connection_is_described_in_the_time_of_day() {
+        let told = describe(&view(), &event(Kind::Changed(Change::New), NOW + 60));
+        let told = told.expect("an event");
+        assert_eq!(told.kind, EventKind::New);
+        assert_eq!(told.time, Timestamp(EPOCH + u64::from(NOW) * SECOND + 7));
+        let connection = told.connection;
+        assert_eq!(connection.originator, ([192, 0, 2, 1], 40_000).into());
+        assert_eq!(connection.responder, ([192, 0, 2, 2], 53).into());
+        assert_eq!(connection.start, told.time);
+        assert_eq!((connection.sent.packets, connection.sent.bytes), (1, 48));
+    }
+
+    #[test]
+    fn an_icmp_error_is_told_with_its_sender() {
+        let mut event = event(Kind::Changed(Change::Related), NOW + 60);
+        event.packet.tuple = Tuple::new(
+            Address::from_v4([192, 0, 2, 1]),
+            Address::from_v4([203, 0, 113, 9]),
+            0,
+            0,
+            1,
+            Flags::RELATED,
+        );
+        event.packet.icmp = [3, 1];
+        let told = describe(&view(), &event).expect("an event");
+        let error = told.connection.icmp_errors.first().expect("an error");
+        assert_eq!(error.sender.to_string(), "203.0.113.9");
+        assert_eq!((error.icmp_type, error.code), (3, 1));
+        assert_eq!(told.connection.state, State::Refused);
+    }
+
+    #[test]
+    fn what_is_replaced_has_expired_or_was_evicted_or_begins_again() {
+        let kind = |why, lifetime| {
+            let told = describe(&view(), &event(Kind::Replaced(why), lifetime));
+            told.map(|event| (event.kind, event.time.0))
+        };
+        let now = EPOCH + u64::from(NOW) * SECOND + 7;
+        // The timeout had passed a second after the entry's last one.
+        let passed = EPOCH + u64::from(NOW - 4) * SECOND;
+        for (why, lifetime, expected) in [
+            (
+                Replaced::Expired,
+                NOW - 5,
+                Some((EventKind::Expired, passed)),
+            ),
+            (
+                Replaced::Renewed,
+                NOW - 5,
+                Some((EventKind::Expired, passed)),
+            ),
+            (Replaced::Renewed, NOW + 5, None),
+            (Replaced::Closed, NOW + 5, Some((EventKind::Evicted, now))),
+            (
+                Replaced::Unanswered,
+                NOW + 5,
+                Some((EventKind::Evicted, now)),
+            ),
+        ] {
+            assert_eq!(kind(why, lifetime), expected, "{why:?}, {lifetime}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_known_by_its_packet() {
+        let mut event = event(Kind::Refused(Refusal::Full), 0);
+        event.entry = None;
+        let told = describe(&view(), &event).expect("an event");
+        assert_eq!(told.kind, EventKind::Refused);
+        let Traffic { packets, bytes } = told.connection.sent;
+        assert_eq!((packets, bytes), (1, 48));
+    }
+}
