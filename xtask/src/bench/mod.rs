@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measurements.
 
 mod kernel;
+mod list;
 pub(crate) mod measure;
 mod replay;
 mod statistics;
@@ -19,6 +20,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     Kernel(kernel::Args),
+    List(list::Args),
     Replay(replay::Args),
     Table(table::Args),
 }
@@ -27,6 +29,7 @@ enum What {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Kernel(args) => kernel::run(args),
+        What::List(args) => list::run(args),
         What::Replay(args) => replay::run(args),
         What::Table(args) => table::run(args),
     }

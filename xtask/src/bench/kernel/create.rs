@@ -46,7 +46,7 @@ pub(super) fn run(connections: u32, rounds: u32, random: &mut Random) -> Result<
         let mut driver = Driver::new(options, &Packets::random(connections, random))?;
         let empty = fd(&mut driver, "empty")?;
         let trackers: [Box<dyn Tracker>; 2] = [
-            Box::new(Ours::new(capacity, random)?),
+            Box::new(Ours::new(capacity, None, random)?),
             Box::new(Reference::new(&mut driver)?),
         ];
         let mut ns = [

@@ -18,29 +18,29 @@ use super::input::{Ends, Order, Packets};
 static OBJECT: &[u8] = include_bytes_aligned!("../../../object/reference.o");
 
 /// Runs of a [warm](Driver::warm) measurement.
-pub(super) const RUNS: u32 = 2;
+pub(in crate::bench) const RUNS: u32 = 2;
 
 /// How the object is loaded.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Options {
+pub(in crate::bench) struct Options {
     /// Entries of each of the reference's maps.
-    pub(super) capacity: u32,
+    pub(in crate::bench) capacity: u32,
     /// Whether the reference counts packets and bytes.
-    pub(super) accounting: bool,
+    pub(in crate::bench) accounting: bool,
     /// Whether the reference reads all from the packet's first buffer.
-    pub(super) direct: bool,
+    pub(in crate::bench) direct: bool,
 }
 
 /// The driver, and what else is in its object.
-pub(super) struct Driver {
-    pub(super) programs: Ebpf,
+pub(in crate::bench) struct Driver {
+    pub(in crate::bench) programs: Ebpf,
     /// Packets of each order.
     packets: u32,
 }
 
 impl Driver {
     /// Loads the object, and gives the driver its packets.
-    pub(super) fn new(options: Options, packets: &Packets) -> Result<Self> {
+    pub(in crate::bench) fn new(options: Options, packets: &Packets) -> Result<Self> {
         let count = packets.connections();
         let mut programs = EbpfLoader::new()
             .map_max_entries("PACKETS", 3 * count)
@@ -64,7 +64,7 @@ impl Driver {
     }
 
     /// A program of the object, loaded.
-    pub(super) fn program(&mut self, name: &str) -> Result<&mut SchedClassifier> {
+    pub(in crate::bench) fn program(&mut self, name: &str) -> Result<&mut SchedClassifier> {
         let program = self.programs.program_mut(name).context("no such program")?;
         let program: &mut SchedClassifier = program.try_into()?;
         if program.fd().is_err() {
@@ -77,7 +77,7 @@ impl Driver {
 
     /// As [`Self::run`], of a second run after one that brings into the caches what the program
     /// before it has pushed out.
-    pub(super) fn warm(
+    pub(in crate::bench) fn warm(
         &mut self,
         program: &ProgramFd,
         frame: &[u8],
@@ -93,7 +93,7 @@ impl Driver {
     /// Runs a program on `count` packets, each like `frame`, and of the next connection in one of
     /// the orders. The nanoseconds that a packet took, the driver's
     /// included; whole ones, as the kernel tells them.
-    pub(super) fn run(
+    pub(in crate::bench) fn run(
         &mut self,
         program: &ProgramFd,
         frame: &[u8],

@@ -1,5 +1,7 @@
 //! The input: connections between ends of chance, and their packets.
 
+use std::net::Ipv4Addr;
+
 use anyhow::Result;
 use etherparse::PacketBuilder;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -7,14 +9,14 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
 /// A seeded stream of random numbers.
-pub(super) struct Random(Xoshiro256PlusPlus);
+pub(in crate::bench) struct Random(Xoshiro256PlusPlus);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::bench) fn new(seed: u64) -> Self {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
-    pub(super) fn number(&mut self) -> u64 {
+    pub(in crate::bench) fn number(&mut self) -> u64 {
         self.0.next_u64()
     }
 
@@ -29,7 +31,7 @@ impl Random {
 
 /// Addresses and ports of a packet, as they lie in it: source first, network byte order.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
+pub(in crate::bench) struct Ends {
     addresses: [[u8; 4]; 2],
     ports: [[u8; 2]; 2],
 }
@@ -44,6 +46,11 @@ impl Ends {
         }
     }
 
+    /// Whom it comes from.
+    pub(in crate::bench) const fn source(self) -> Ipv4Addr {
+        Ipv4Addr::from_octets(self.addresses[0])
+    }
+
     /// Of a packet back.
     fn reply(self) -> Self {
         let ([a, b], [p, q]) = (self.addresses, self.ports);
@@ -54,7 +61,7 @@ impl Ends {
     }
 
     /// As an element of the driver's map.
-    pub(super) fn bytes(self) -> [u8; 16] {
+    pub(in crate::bench) fn bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(self.addresses.as_flattened());
         bytes[8..12].copy_from_slice(self.ports.as_flattened());
@@ -65,7 +72,7 @@ impl Ends {
 /// From whom a packet comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Side {
+pub(in crate::bench) enum Side {
     /// From the connection's originator, who is this host: it leaves.
     Forward,
     /// From the responder: it arrives.
@@ -74,7 +81,7 @@ pub(super) enum Side {
 
 /// The packets of a run: one of each connection, in an order of chance, over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(in crate::bench) enum Order {
     /// Packets of the originators. The order in which connections begin, and so the one in which
     /// some tables lay them into memory: no other run is in it.
     Opening,
@@ -86,7 +93,7 @@ pub(super) enum Order {
 
 impl Order {
     /// Whose packets they are.
-    pub(super) const fn side(self) -> Side {
+    pub(in crate::bench) const fn side(self) -> Side {
         match self {
             Self::Opening | Self::Forward => Side::Forward,
             Self::Reply => Side::Reply,
@@ -95,11 +102,11 @@ impl Order {
 }
 
 /// Packets of some connections, by [`Order`].
-pub(super) struct Packets(pub(super) [Vec<Ends>; 3]);
+pub(in crate::bench) struct Packets(pub(in crate::bench) [Vec<Ends>; 3]);
 
 impl Packets {
     /// Of `connections` between ends of chance.
-    pub(super) fn random(connections: u32, random: &mut Random) -> Self {
+    pub(in crate::bench) fn random(connections: u32, random: &mut Random) -> Self {
         let opening: Vec<Ends> = (0..connections).map(|_| Ends::random(random)).collect();
         let mut forward = opening.clone();
         random.shuffle(&mut forward);
@@ -109,26 +116,26 @@ impl Packets {
     }
 
     /// How many connections they are of.
-    pub(super) const fn connections(&self) -> u32 {
+    pub(in crate::bench) const fn connections(&self) -> u32 {
         self.0[0].len() as u32
     }
 }
 
 /// A frame of a TCP connection, whose addresses and ports the driver writes.
 #[derive(Clone, Debug)]
-pub(super) struct Frames {
-    pub(super) syn: Vec<u8>,
-    pub(super) syn_ack: Vec<u8>,
+pub(in crate::bench) struct Frames {
+    pub(in crate::bench) syn: Vec<u8>,
+    pub(in crate::bench) syn_ack: Vec<u8>,
     /// With data.
-    pub(super) ack: Vec<u8>,
+    pub(in crate::bench) ack: Vec<u8>,
     /// The same, cut after the TCP header's ports.
-    pub(super) cut: Vec<u8>,
+    pub(in crate::bench) cut: Vec<u8>,
     /// The same under another EtherType.
-    pub(super) other: Vec<u8>,
+    pub(in crate::bench) other: Vec<u8>,
 }
 
 impl Frames {
-    pub(super) fn new() -> Result<Self> {
+    pub(in crate::bench) fn new() -> Result<Self> {
         let builder = || {
             PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
                 .ipv4([0; 4], [0; 4], 64)

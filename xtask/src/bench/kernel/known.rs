@@ -81,7 +81,7 @@ pub(super) fn run(size: &Size, random: &mut Random) -> Result<(Vec<Known>, Vec<P
         .context("too many packets")?;
     let ends = Packets::random(connections, random);
     let mut driver = Driver::new(options, &ends)?;
-    let mut ours = Ours::new(options.capacity, random)?;
+    let mut ours = Ours::new(options.capacity, None, random)?;
     let reference = Reference::new(&mut driver)?;
     let [forward, reply] = measure(
         [&ours, &reference],

@@ -2,14 +2,14 @@
 //! design side by side.
 
 mod create;
-mod driver;
-mod input;
+pub(super) mod driver;
+pub(super) mod input;
 mod known;
-mod ours;
+pub(super) mod ours;
 mod parts;
-mod reference;
+pub(super) mod reference;
 mod report;
-mod tracker;
+pub(super) mod tracker;
 
 use anyhow::{Context, Result};
 

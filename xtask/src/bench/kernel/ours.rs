@@ -1,5 +1,7 @@
 //! Our own programs.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use aya::programs::ProgramFd;
 use flowkeep_bpf::{Device, Hook, Kernel, Options};
@@ -11,18 +13,23 @@ use super::input::{Random, Side};
 use super::tracker::{Counts, Tracker};
 
 /// Our programs, loaded.
-pub(super) struct Ours {
+pub(in crate::bench) struct Ours {
     kernel: Kernel,
     forward: ProgramFd,
     reply: ProgramFd,
 }
 
 impl Ours {
-    /// With a table of at least `capacity` slots.
-    pub(super) fn new(capacity: u32, random: &mut Random) -> Result<Self> {
+    /// With a table of at least `capacity` slots, pinned if there is a folder for it.
+    pub(in crate::bench) fn new(
+        capacity: u32,
+        folder: Option<&Path>,
+        random: &mut Random,
+    ) -> Result<Self> {
         let sets = capacity.div_ceil(LANES as u32);
         let seed = Seed::from_words(core::array::from_fn(|_| random.number()));
-        let options = Options::new(Settings::default(), sets, seed);
+        let mut options = Options::new(Settings::default(), sets, seed);
+        options.pin = folder.map(Path::to_owned);
         let mut kernel = Kernel::load(&options)?;
         let mut program = |hook| -> Result<ProgramFd> {
             let program = kernel.program(hook, Device::Ethernet)?;
@@ -40,7 +47,7 @@ impl Ours {
     }
 
     /// Whether packets and bytes are counted from now on.
-    pub(super) fn set_accounting(&mut self, accounting: bool) {
+    pub(in crate::bench) fn set_accounting(&mut self, accounting: bool) {
         self.kernel.configure(&Settings {
             accounting,
             ..Settings::default()

@@ -9,14 +9,14 @@ use super::input::Side;
 use super::tracker::{Counts, Tracker};
 
 /// The reference's programs, loaded.
-pub(super) struct Reference {
+pub(in crate::bench) struct Reference {
     forward: ProgramFd,
     reply: ProgramFd,
 }
 
 impl Reference {
     /// The programs of the driver's object.
-    pub(super) fn new(driver: &mut Driver) -> Result<Self> {
+    pub(in crate::bench) fn new(driver: &mut Driver) -> Result<Self> {
         Ok(Self {
             forward: fd(driver, "ref_egress")?,
             reply: fd(driver, "ref_ingress")?,
@@ -25,7 +25,7 @@ impl Reference {
 }
 
 /// A program of the driver's object, by its name.
-pub(super) fn fd(driver: &mut Driver, name: &str) -> Result<ProgramFd> {
+pub(in crate::bench) fn fd(driver: &mut Driver, name: &str) -> Result<ProgramFd> {
     Ok(driver.program(name)?.fd()?.try_clone()?)
 }
 

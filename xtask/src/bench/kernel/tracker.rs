@@ -7,7 +7,7 @@ use super::driver::Driver;
 use super::input::{Frames, Order, Side};
 
 /// A tracker whose programs are loaded.
-pub(super) trait Tracker {
+pub(in crate::bench) trait Tracker {
     /// The program for packets of one side.
     fn program(&self, side: Side) -> &ProgramFd;
 
@@ -17,13 +17,13 @@ pub(super) trait Tracker {
 
 /// Packets of one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) sent: u64,
-    pub(super) received: u64,
+pub(in crate::bench) struct Counts {
+    pub(in crate::bench) sent: u64,
+    pub(in crate::bench) received: u64,
 }
 
 /// Establishes the connections of a driver's packets by three packets of each.
-pub(super) fn establish(
+pub(in crate::bench) fn establish(
     tracker: &dyn Tracker,
     driver: &mut Driver,
     frames: &Frames,
@@ -44,7 +44,7 @@ pub(super) fn establish(
 
 /// Fails unless the table holds so many connections, each with these packets: nothing that is
 /// measured took another way than it should have.
-pub(super) fn verify(
+pub(in crate::bench) fn verify(
     tracker: &dyn Tracker,
     driver: &Driver,
     connections: u32,
