@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use flowkeep_bpf::{Device, Hook};
-use nix::net::if_::{if_indextoname, if_nametoindex};
+use nix::net::if_::{if_nameindex, if_nametoindex};
 
 use super::Error;
 
@@ -71,8 +71,16 @@ impl Interface {
     /// Whether it is still there, under whatever name.
     #[must_use]
     pub fn is_there(&self) -> bool {
-        if_indextoname(self.index).is_ok()
+        name_of(self.index).is_some()
     }
+}
+
+/// The name of an interface of the current network namespace, by its index.
+pub(super) fn name_of(index: u32) -> Option<String> {
+    // Not `if_indextoname`, whose wrapper takes the null pointer for an empty name.
+    let interfaces = if_nameindex().ok()?;
+    let found = interfaces.iter().find(|other| other.index() == index)?;
+    Some(found.name().to_string_lossy().into_owned())
 }
 
 /// The interfaces that have links pinned to a folder, in the order of their names.

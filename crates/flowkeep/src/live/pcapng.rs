@@ -6,12 +6,12 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use flowkeep_bpf::{Device, Hook, Packet};
-use nix::net::if_::if_indextoname;
 use pcap_parser::pcapng::{
     EnhancedPacketBlock, InterfaceDescriptionBlock, OptionCode, PcapNGOption, SectionHeaderBlock,
 };
 use pcap_parser::{Linktype, ToVec};
 
+use super::interface::name_of;
 use crate::connection::{Connection, Event, Timestamp};
 use crate::protocol::Protocol;
 
@@ -160,11 +160,8 @@ impl<W: Write> Pcapng<W> {
         if let Some(number) = known {
             return Ok(number as u32);
         }
-        let name = match if_indextoname(index) {
-            Ok(name) => name.to_string_lossy().into_owned(),
-            // It may be of another network namespace.
-            Err(_) => format!("interface {index}"),
-        };
+        // It may be of another network namespace.
+        let name = name_of(index).unwrap_or_else(|| format!("interface {index}"));
         let mut block = InterfaceDescriptionBlock {
             block_type: 0,
             block_len1: 0,

@@ -1,0 +1,311 @@
+//! The commands of a live tracker, run as people run them, on hosts of their own.
+#![cfg(all(feature = "cli", target_os = "linux"))]
+
+use std::io::{self, BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use flowkeep_lab::{Background, Host, available, cable, eventually};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// Far more than anything takes: whoever waits this long waits in vain.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A host that tracks, and its neighbour, who answers.
+struct Lab {
+    here: Host,
+    there: Host,
+}
+
+impl Lab {
+    /// 192.0.2.1 here and 192.0.2.2 there, on interfaces called eth0; nothing if this machine does
+    /// not allow it.
+    fn new() -> Option<Self> {
+        if !available(&["ping"]) {
+            return None;
+        }
+        let hosts = || {
+            let (here, there) = (Host::new()?, Host::new()?);
+            cable(&here, "eth0", &there, "eth0")?;
+            here.ip("address add 192.0.2.1/24 dev eth0")?;
+            there.ip("address add 192.0.2.2/24 dev eth0")?;
+            anyhow::Ok(Self { here, there })
+        };
+        Some(hosts().expect("a lab"))
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = self.here.command(env!("CARGO_BIN_EXE_flowkeep"));
+        command.args(arguments.split_whitespace());
+        command
+    }
+
+    fn flowkeep(&self, arguments: &str) -> Output {
+        self.command(arguments).output().expect("the program runs")
+    }
+
+    /// What it writes when all goes well.
+    fn success(&self, arguments: &str) -> String {
+        let output = self.flowkeep(arguments);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{arguments}: {out}{err}");
+        assert_eq!(err, "", "{arguments}");
+        out
+    }
+
+    /// What it complains of, and the status that it ends with.
+    fn failure(&self, arguments: &str) -> (String, Option<i32>) {
+        let output = self.flowkeep(arguments);
+        assert_eq!(text(&output.stdout), "", "{arguments}");
+        let complaint = text(&output.stderr);
+        assert_eq!(complaint.lines().count(), 1, "one sentence: {complaint}");
+        let complaint = complaint.strip_prefix("flowkeep: ").expect("our name");
+        (complaint.trim_end().to_owned(), output.status.code())
+    }
+
+    fn json(&self, arguments: &str) -> Value {
+        serde_json::from_str(&self.success(arguments)).expect("JSON")
+    }
+
+    /// Starts one that goes on. Its lines come as it writes them.
+    fn start(&self, arguments: &str) -> (Background, Receiver<String>) {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = Background::start(&mut command).expect("the program runs");
+        let stdout = running.child().stdout.take().expect("piped");
+        let (sender, lines) = mpsc::channel();
+        // Ends with the program.
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                // Nobody may want to hear more.
+                let _ = sender.send(line.expect("text"));
+            }
+        });
+        (running, lines)
+    }
+
+    fn run(&self, arguments: &str) -> Background {
+        let (running, lines) = self.start(&format!("run {arguments}"));
+        let line = lines.recv_timeout(PATIENCE).expect("a line");
+        assert!(line.starts_with("tracking "), "{line}");
+        running
+    }
+
+    fn ping(&self) {
+        self.here
+            .run("ping", "-q -c 1 192.0.2.2")
+            .expect("an answer");
+    }
+
+    /// The names of what is in the folder of trackers; nothing if it is not there.
+    fn pins(&self) -> Option<Vec<String>> {
+        self.here.enter(|| {
+            let entries = std::fs::read_dir("/sys/fs/bpf/flowkeep").ok()?;
+            let names = entries.map(|entry| entry.expect("readable").file_name());
+            Some(
+                names
+                    .map(|name| name.into_string().expect("text"))
+                    .collect(),
+            )
+        })
+    }
+
+    /// Pings that are tracked, as `flowkeep list` has them.
+    fn pings(&self) -> Vec<Value> {
+        let list = self.json("list -o json -p icmp");
+        list["connections"].as_array().expect("a list").clone()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+/// What a process complains of until it ends, and the status that it ends with.
+fn end(mut running: Background) -> (String, Option<i32>) {
+    let status = eventually(|| {
+        running
+            .child()
+            .try_wait()
+            .ok()
+            .flatten()
+            .ok_or("it goes on")
+    });
+    let stderr = running.child().stderr.take().expect("piped");
+    let complaints = io::read_to_string(stderr).expect("text");
+    (complaints, status.expect("it ends").code())
+}
+
+#[test]
+fn a_host_is_tracked_while_it_runs() {
+    let Some(lab) = Lab::new() else { return };
+    let running = lab.run("-i eth0");
+    lab.ping();
+    let pings = lab.pings();
+    let ping = pings.first().expect("the ping");
+    assert_eq!(ping["originator"], "192.0.2.1");
+    assert_eq!(ping["responder"], "192.0.2.2");
+    assert_eq!(ping["state"], "answered");
+    for direction in ["sent", "received"] {
+        assert_eq!(ping[format!("packets_{direction}")], 1);
+        assert_eq!(ping[format!("bytes_{direction}")], 84);
+    }
+
+    let stats = lab.json("stats -o json");
+    assert_eq!(stats["by_state"]["answered"], 1);
+    assert!(stats["entries"]["inserted"].as_u64() >= Some(1));
+
+    assert_eq!(
+        lab.success("delete -p icmp -a 192.0.2.9"),
+        "deleted 0 connections\n"
+    );
+    assert_eq!(
+        lab.success("delete -p icmp -a 192.0.2.2"),
+        "deleted 1 connection\n"
+    );
+    assert!(lab.pings().is_empty());
+    lab.ping();
+    assert_eq!(lab.pings().len(), 1);
+    lab.success("flush");
+    assert!(lab.pings().is_empty());
+
+    let (complaint, code) = lab.failure("run -i eth0");
+    assert!(complaint.starts_with("another 'flowkeep run' has /sys/fs/bpf/flowkeep"));
+    assert_eq!(code, Some(4));
+
+    running.signal(Signal::SIGINT).expect("it runs");
+    assert_eq!(end(running), (String::new(), Some(0)));
+    assert_eq!(lab.pins(), None, "nothing is left behind");
+    let (complaint, code) = lab.failure("list");
+    assert!(
+        complaint.starts_with("no tracker in /sys/fs/bpf/flowkeep"),
+        "{complaint}"
+    );
+    assert_eq!(code, Some(5));
+}
+
+#[test]
+fn what_is_attached_goes_on_and_outlives_a_run() {
+    let Some(lab) = Lab::new() else { return };
+    let said = lab.success("attach -i eth0 --connections 1000 --timeout-other 1h");
+    assert_eq!(said, "tracking eth0 as a host\n");
+    lab.ping();
+    assert_eq!(lab.pings().len(), 1);
+
+    // A run over the same interface joins it, and leaves it as it was.
+    let running = lab.run("-i eth0");
+    lab.ping();
+    assert_eq!(lab.pings().len(), 2);
+    running.signal(Signal::SIGTERM).expect("it runs");
+    assert_eq!(end(running), (String::new(), Some(0)));
+    lab.ping();
+    let pings = lab.pings();
+    assert_eq!(pings.len(), 3);
+    assert!(
+        pings.iter().all(|ping| ping["packets_sent"] == 1),
+        "each counted once"
+    );
+
+    let settings = lab.success("set --timeout-tcp 2d");
+    assert!(settings.contains("timeout-tcp      172800 s"), "{settings}");
+    assert!(settings.contains("timeout-other    3600 s"), "{settings}");
+
+    for (wrong, complaint) in [
+        (
+            "attach -i eth0 --connections 9999",
+            "has room for 1152 connections, not ",
+        ),
+        (
+            "attach -i eth0 --forward",
+            "eth0 is tracked as a host already",
+        ),
+        ("attach -i eth1", "no interface eth1 here"),
+        ("detach -i lo", "tracked are eth0"),
+        ("run -i eth0 --folder /tmp", "is not in a BPF file system"),
+    ] {
+        let (said, _) = lab.failure(wrong);
+        assert!(said.contains(complaint), "{wrong}: {said}");
+    }
+    assert_eq!(lab.pings().len(), 3, "nothing of that did any harm");
+
+    assert_eq!(lab.success("detach -i eth0"), "no longer tracking eth0\n");
+    assert_eq!(lab.pins(), None, "nothing is left behind");
+}
+
+#[test]
+fn a_run_that_was_killed_is_followed_by_another() {
+    let Some(lab) = Lab::new() else { return };
+    drop(lab.run("-i eth0 --connections 1000"));
+    assert!(
+        lab.pins()
+            .is_some_and(|pins| !pins.iter().any(|pin| pin.contains('@')))
+    );
+    // Of another size, too: nobody uses what is left.
+    let running = lab.run("-i eth0 --connections 2000");
+    lab.ping();
+    assert_eq!(lab.pings().len(), 1);
+    running.signal(Signal::SIGINT).expect("it runs");
+    assert_eq!(end(running), (String::new(), Some(0)));
+    assert_eq!(lab.pins(), None);
+}
+
+#[test]
+fn interfaces_may_go() {
+    let Some(lab) = Lab::new() else { return };
+    cable(&lab.here, "eth1", &lab.there, "eth1").expect("another cable");
+    let running = lab.run("-i eth0,eth1");
+    lab.here.ip("link delete eth1").expect("it was there");
+    lab.ping();
+    assert_eq!(lab.pings().len(), 1, "the other one is still tracked");
+    lab.here.ip("link delete eth0").expect("it was there");
+    let (complaints, code) = end(running);
+    assert_eq!(
+        complaints,
+        "flowkeep: eth1 has gone, and is no longer tracked\n\
+         flowkeep: eth0 has gone, and is no longer tracked\n\
+         flowkeep: no interface is left to track\n"
+    );
+    assert_eq!(code, Some(1));
+    assert_eq!(lab.pins(), None, "nothing is left behind");
+}
+
+#[test]
+fn expiries_are_watched_and_swept() {
+    let Some(lab) = Lab::new() else { return };
+    lab.success("attach -i eth0 --timeout-other 1");
+    let (watching, lines) = lab.start("watch -e expired -p icmp -c 2 -o ndjson");
+    let next = || {
+        lab.ping();
+        let line = lines.recv_timeout(PATIENCE).expect("an event");
+        serde_json::from_str::<Value>(&line).expect("JSON")
+    };
+    let event = next();
+    assert_eq!(event["event"], "expired");
+    assert_eq!(event["connection"]["responder"], "192.0.2.2");
+    assert_eq!(event["connection"]["state"], "answered");
+    let (complaint, code) = lab.failure("watch");
+    assert!(
+        complaint.starts_with("another 'flowkeep watch' reads"),
+        "{complaint}"
+    );
+    assert_eq!(code, Some(4));
+    next();
+    assert_eq!(end(watching), (String::new(), Some(0)));
+    assert!(lab.json("stats -o json")["entries"]["removed"].as_u64() >= Some(1));
+    lab.success("detach --all");
+}
+
+#[test]
+fn this_machine_offers_what_the_tests_need() {
+    let Some(lab) = Lab::new() else { return };
+    let said = lab.success("check");
+    for line in [
+        "privileges       yes",
+        "programs         yes  loaded and verified",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+}
