@@ -6,6 +6,7 @@ pub(crate) mod measure;
 mod replay;
 mod statistics;
 mod table;
+mod veth;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -23,6 +24,7 @@ enum What {
     List(list::Args),
     Replay(replay::Args),
     Table(table::Args),
+    Veth(veth::Args),
 }
 
 /// Runs the command.
@@ -32,5 +34,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         What::List(args) => list::run(args),
         What::Replay(args) => replay::run(args),
         What::Table(args) => table::run(args),
+        What::Veth(args) => veth::run(args),
     }
 }

@@ -38,12 +38,17 @@ impl Tracker for Reference {
     }
 
     fn for_each(&self, driver: &Driver, each: &mut dyn FnMut(Counts)) -> Result<()> {
-        let map = driver.programs.map("REF_TCP").context("no map REF_TCP")?;
-        let map: HashMap<&MapData, [u64; 2], [u64; 7]> = map.try_into()?;
-        for entry in map.iter() {
-            let (_, [received, _, sent, ..]) = entry?;
-            each(Counts { sent, received });
-        }
-        Ok(())
+        for_each(driver, each)
     }
+}
+
+/// Calls `each` with the packets of each TCP connection in the reference's table.
+pub(in crate::bench) fn for_each(driver: &Driver, each: &mut dyn FnMut(Counts)) -> Result<()> {
+    let map = driver.programs.map("REF_TCP").context("no map REF_TCP")?;
+    let map: HashMap<&MapData, [u64; 2], [u64; 7]> = map.try_into()?;
+    for entry in map.iter() {
+        let (_, [received, _, sent, ..]) = entry?;
+        each(Counts { sent, received });
+    }
+    Ok(())
 }
