@@ -82,7 +82,10 @@ pub fn check(folder: &Path) -> Vec<Finding> {
 
 /// Says of an error of the kernel what this machine lacks, if it lacks something.
 pub(super) fn explain(error: flowkeep_bpf::Error) -> Error {
-    let missing = [kernel(), privileges(), btf()]
+    if let flowkeep_bpf::Error::Pinned { path, what } = error {
+        return Error::Pinned { path, what };
+    }
+    let missing = [kernel(), privileges()]
         .into_iter()
         .find(|finding| finding.present == Some(false));
     match missing {
@@ -183,15 +186,14 @@ fn btf() -> Finding {
     Finding {
         name: "BTF",
         present: Some(present),
-        needed: true,
+        needed: false,
         found: if present {
             "/sys/kernel/btf/vmlinux"
         } else {
             "no /sys/kernel/btf/vmlinux"
         }
         .to_owned(),
-        remedy: "take a kernel built with CONFIG_DEBUG_INFO_BTF, as the distributions' are, and \
-                 mount /sys",
+        remedy: "nothing has to be done: the programs do not depend on the kernel's types",
     }
 }
 

@@ -76,6 +76,17 @@ pub enum Error {
         /// The interfaces that are.
         attached: Vec<String>,
     },
+    /// What is pinned is of another version, or not whole.
+    #[error(
+        "{}: {what}; 'flowkeep detach --all' takes it away, another --folder leaves it alone",
+        path.display()
+    )]
+    Pinned {
+        /// The pin.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A pinned table is of another size than was asked for.
     #[error(
         "the table in {} has room for {room} connections, not {wanted}; leave --connections out \

@@ -10,7 +10,7 @@ use nix::net::if_::{if_nameindex, if_nametoindex};
 use super::Error;
 
 /// From whose point of view an interface is tracked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
     /// That of this host: what arrives at it and what it sends.
     Host,
@@ -19,6 +19,14 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The point of view of a program that is attached here.
+    pub(super) const fn of(hook: Hook) -> Self {
+        match hook {
+            Hook::Ingress | Hook::Egress => Self::Host,
+            Hook::Forward => Self::Gateway,
+        }
+    }
+
     /// Where programs are attached for this point of view.
     pub(super) const fn hooks(self) -> &'static [Hook] {
         match self {
@@ -99,7 +107,7 @@ pub(super) fn pinned(folder: &Path) -> Vec<(String, Mode)> {
             Some((interface.replace(':', "."), mode))
         })
         .collect();
-    found.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    found.sort_unstable();
     found.dedup();
     found
 }

@@ -52,10 +52,18 @@ impl Pinned {
         Kernel::open(folder.path()).map_or_else(|_| Settings::default(), |kernel| kernel.settings())
     }
 
-    /// The interfaces whose links are pinned with it, and how they are tracked.
+    /// The interfaces that are tracked, and how: those of the current network namespace, and those
+    /// that are pinned.
     #[must_use]
     pub fn interfaces(&self) -> Vec<(String, Mode)> {
-        interface::pinned(self.folder.path())
+        let mut interfaces = interface::pinned(self.folder.path());
+        // Refused to who may not ask the kernel for its programs.
+        for attached in self.kernel.attached().unwrap_or_default() {
+            interfaces.push((attached.interface, Mode::of(attached.hook)));
+        }
+        interfaces.sort_unstable();
+        interfaces.dedup();
+        interfaces
     }
 
     /// What is in the table and what it has counted.

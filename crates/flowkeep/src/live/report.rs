@@ -14,7 +14,7 @@ use crate::output::{Align, Count, Grid, Rfc3339, TITLE, write_grid};
 /// Everything there is to say about a tracker at one moment.
 #[derive(Debug)]
 pub struct Report<'a> {
-    /// The interfaces whose links are pinned, and how they are tracked.
+    /// The interfaces that are tracked, and how.
     pub interfaces: &'a [(String, Mode)],
     /// What is in the table and what it has counted.
     pub totals: &'a Totals,
@@ -24,7 +24,8 @@ pub struct Report<'a> {
 
 impl Report<'_> {
     /// The states of the connections that have not expired.
-    fn states(&self) -> [(State, u64); 4] {
+    #[must_use]
+    pub const fn states(&self) -> [(State, u64); 4] {
         let census = &self.totals.census;
         [
             (State::Unanswered, census.unanswered),
@@ -35,7 +36,7 @@ impl Report<'_> {
     }
 
     /// What was not tracked, without the table's refusals, which the table counts.
-    fn errors(&self) -> impl Iterator<Item = (flowkeep_core::Error, u64)> {
+    pub fn errors(&self) -> impl Iterator<Item = (flowkeep_core::Error, u64)> {
         flowkeep_core::Error::ALL
             .into_iter()
             .filter(|error| !matches!(error, flowkeep_core::Error::NotCreated(_)))

@@ -62,6 +62,8 @@ Examples:
       How full the table is, what has happened to it, what was not tracked and why.
   flowkeep stats --interval 5s -o json | jq .per_second.new
       New connections a second, every five seconds.
+  flowkeep stats -o prometheus > /var/lib/node_exporter/flowkeep.prom.new
+      For the textfile collector of Prometheus' node_exporter: rename the file when it is whole.
 
 Entries are counted from the moment at which the table was made:
   inserted             stored in a free slot
@@ -239,8 +241,8 @@ pub(in crate::command) struct Stats {
     pub(in crate::command) interval: Option<Duration>,
 
     /// The format
-    #[arg(short, long, value_enum, default_value_t = Report::Table)]
-    pub(in crate::command) output: Report,
+    #[arg(short, long, value_enum, default_value_t = StatsFormat::Table)]
+    pub(in crate::command) output: StatsFormat,
 
     #[command(flatten)]
     pub(in crate::command) place: Place,
@@ -312,6 +314,17 @@ pub(in crate::command) enum Report {
     Table,
     /// One object a line
     Json,
+}
+
+/// How to write what is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::command) enum StatsFormat {
+    /// For people
+    Table,
+    /// One object a line
+    Json,
+    /// Text for Prometheus (OpenMetrics)
+    Prometheus,
 }
 
 /// Timeouts and the like, where they are not as they were.

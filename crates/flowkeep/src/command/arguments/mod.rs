@@ -10,7 +10,8 @@ use std::path::PathBuf;
 pub(super) use self::list::List;
 #[cfg(target_os = "linux")]
 pub(super) use self::live::{
-    Attach, Check, Delete, Detach, Flush, Place, Report, Run, Set, Stats, Target, Watch,
+    Attach, Check, Delete, Detach, Flush, Place, Report, Run, Set, Stats, StatsFormat, Target,
+    Watch,
 };
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};

@@ -4,6 +4,7 @@ mod attach;
 mod check;
 mod delete;
 mod list;
+mod prometheus;
 mod run;
 mod set;
 mod signals;

@@ -8,8 +8,9 @@ use anstream::AutoStream;
 use flowkeep::live::{Error, Pinned, Rates, Report, Totals};
 
 use super::signals::Signals;
-use super::{failure, open};
-use crate::command::{arguments, exit_code};
+use super::{failure, open, prometheus};
+use crate::command::arguments::{self, StatsFormat};
+use crate::command::exit_code;
 
 pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
     let pinned = match open(&arguments.place.folder) {
@@ -33,7 +34,7 @@ pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
             Ok(true) => return ExitCode::SUCCESS,
             Err(error) => return exit_code(Err(error)),
         }
-        if arguments.output == arguments::Report::Table {
+        if arguments.output == StatsFormat::Table {
             println!();
         }
         match show(&pinned, arguments.output, &mut before) {
@@ -47,7 +48,7 @@ pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
 /// Writes how things are now.
 fn show(
     pinned: &Pinned,
-    format: arguments::Report,
+    format: StatsFormat,
     before: &mut Option<Totals>,
 ) -> Result<ExitCode, Error> {
     let totals = pinned.totals()?;
@@ -62,8 +63,9 @@ fn show(
     let mut out = io::stdout().lock();
     let color = AutoStream::choice(&out) != anstream::ColorChoice::Never;
     let written = match format {
-        arguments::Report::Table => report.write(&mut out, color),
-        arguments::Report::Json => report.write_json(&mut out),
+        StatsFormat::Table => report.write(&mut out, color),
+        StatsFormat::Json => report.write_json(&mut out),
+        StatsFormat::Prometheus => prometheus::write(&report, &mut out),
     };
     *before = Some(totals);
     Ok(exit_code(written))
