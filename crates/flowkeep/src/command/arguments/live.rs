@@ -165,9 +165,6 @@ pub(in crate::command) struct Target {
 
     #[command(flatten)]
     pub(in crate::command) place: Place,
-
-    #[command(flatten)]
-    pub(in crate::command) timeouts: Timeouts,
 }
 
 /// `flowkeep run`.
@@ -191,6 +188,9 @@ pub(in crate::command) struct Run {
     /// Say nothing while all is well
     #[arg(short, long)]
     pub(in crate::command) quiet: bool,
+
+    #[command(flatten)]
+    pub(in crate::command) timeouts: Timeouts,
 }
 
 /// `flowkeep attach`.
@@ -198,6 +198,9 @@ pub(in crate::command) struct Run {
 pub(in crate::command) struct Attach {
     #[command(flatten)]
     pub(in crate::command) target: Target,
+
+    #[command(flatten)]
+    pub(in crate::command) timeouts: Timeouts,
 }
 
 /// `flowkeep detach`.
@@ -263,10 +266,10 @@ pub(in crate::command) struct Check {
 #[derive(Args, Debug)]
 pub(in crate::command) struct Set {
     #[command(flatten)]
-    pub(in crate::command) timeouts: Timeouts,
+    pub(in crate::command) place: Place,
 
     #[command(flatten)]
-    pub(in crate::command) place: Place,
+    pub(in crate::command) timeouts: Timeouts,
 }
 
 /// `flowkeep watch`.

@@ -11,7 +11,7 @@ pub(super) use self::list::List;
 #[cfg(target_os = "linux")]
 pub(super) use self::live::{
     Attach, Check, Delete, Detach, Flush, Place, Report, Run, Set, Stats, StatsFormat, Target,
-    Watch,
+    Timeouts, Watch,
 };
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -173,7 +173,7 @@ pub(super) struct Listing {
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(super) output: Format,
 
-    /// Show the summary only
+    /// Show the summary only; it counts all connections, whatever the filters
     #[arg(short, long, conflicts_with_all = ["top", "no_summary"])]
     pub(super) summary: bool,
 
@@ -199,7 +199,9 @@ pub(super) struct Listing {
 
 /// Values of one option, in a list or by repeating it, are "or"; different options are "and".
 #[derive(Args, Debug)]
-#[command(next_help_heading = "Filters (either side of a connection; the summary counts all)")]
+#[command(
+    next_help_heading = "Filters (values of one are alternatives, and all of them have to fit)"
+)]
 pub(super) struct Filters {
     /// Protocols, by name or number: tcp,udp,icmp,47
     #[arg(short, long, value_name = "NAME", value_delimiter = ',')]

@@ -9,7 +9,7 @@ use super::run::{describe, start};
 use crate::command::arguments;
 
 pub(in crate::command) fn attach(arguments: &arguments::Attach) -> ExitCode {
-    match start(&arguments.target, true) {
+    match start(&arguments.target, &arguments.timeouts, true) {
         Ok(tracker) => {
             println!("{}", describe(&tracker, &arguments.target));
             ExitCode::SUCCESS

@@ -8,7 +8,7 @@ use flowkeep::live::{Error, Folder, Mode, Options, Pinned, Tracker};
 use super::failure;
 use super::signals::Signals;
 use super::status::Status;
-use crate::command::arguments::{self, Target};
+use crate::command::arguments::{self, Target, Timeouts};
 
 /// Time between two looks for interfaces that have gone, and two stretches of the sweep.
 pub(super) const TICK: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut tracker = match start(&arguments.target, arguments.pin) {
+    let mut tracker = match start(&arguments.target, &arguments.timeouts, arguments.pin) {
         Ok(tracker) => tracker,
         Err(error) => return failure(&error),
     };
@@ -70,10 +70,10 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
 }
 
 /// Starts a tracker.
-pub(super) fn start(target: &Target, pin: bool) -> Result<Tracker, Error> {
+pub(super) fn start(target: &Target, timeouts: &Timeouts, pin: bool) -> Result<Tracker, Error> {
     let folder = Folder::at(&target.place.folder)?;
     let mut settings = Pinned::settings_of(&folder);
-    target.timeouts.apply(&mut settings);
+    timeouts.apply(&mut settings);
     Tracker::start(&Options {
         folder,
         interfaces: target.interface.clone(),

@@ -96,8 +96,8 @@ fn print(line: &dyn fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// `1,234 connections (1,200 answered, 34 unanswered), 56 new/s, table 0.5 % full`, and what has
-/// gone wrong.
+/// `1,234 connections, 56 new/s, table 0.5 % full: 1,200 answered, 34 unanswered, 0 closing, 0
+/// closed`. What gets lost at a terminal's edge is what matters least.
 struct Text<'a> {
     now: &'a Totals,
     rates: Option<Rates>,
@@ -105,31 +105,30 @@ struct Text<'a> {
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let census = &self.now.census;
         let connections = self.now.connections();
         let s = if connections == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{} connection{s}: {} answered, {} unanswered, {} closing, {} closed",
-            Count(connections),
-            Count(census.answered),
-            Count(census.unanswered),
-            Count(census.closing),
-            Count(census.closed),
-        )?;
+        write!(f, "{} connection{s}", Count(connections))?;
         if let Some(rates) = self.rates {
-            write!(f, "; {} new/s", Count(rates.created.round() as u64))?;
+            write!(f, ", {} new/s", Count(rates.created.round() as u64))?;
         }
         let full = 100.0 * connections as f64 / self.now.capacity.max(1) as f64;
-        write!(f, "; table {full:.1} % full")?;
+        write!(f, ", table {full:.1} % full")?;
         for (count, what) in [
             (self.now.evicted(), "evicted"),
             (self.now.refused(), "refused"),
         ] {
             if count != 0 {
-                write!(f, "; {} {what}", Count(count))?;
+                write!(f, ", {} {what}", Count(count))?;
             }
         }
-        Ok(())
+        let census = &self.now.census;
+        write!(
+            f,
+            ": {} answered, {} unanswered, {} closing, {} closed",
+            Count(census.answered),
+            Count(census.unanswered),
+            Count(census.closing),
+            Count(census.closed),
+        )
     }
 }
