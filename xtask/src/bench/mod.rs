@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements.
 
+mod flood;
 mod kernel;
 mod list;
 pub(crate) mod measure;
@@ -20,6 +21,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    Flood(flood::Args),
     Kernel(kernel::Args),
     List(list::Args),
     Replay(replay::Args),
@@ -30,6 +32,7 @@ enum What {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.what {
+        What::Flood(args) => flood::run(args),
         What::Kernel(args) => kernel::run(args),
         What::List(args) => list::run(args),
         What::Replay(args) => replay::run(args),

@@ -1,5 +1,7 @@
 //! The classic design: see `ebpf/reference`.
 
+use std::net::Ipv4Addr;
+
 use anyhow::{Context, Result};
 use aya::maps::{HashMap, MapData};
 use aya::programs::ProgramFd;
@@ -38,17 +40,38 @@ impl Tracker for Reference {
     }
 
     fn for_each(&self, driver: &Driver, each: &mut dyn FnMut(Counts)) -> Result<()> {
-        for_each(driver, each)
+        for_each(driver, &mut |_, counts| each(counts))
     }
 }
 
-/// Calls `each` with the packets of each TCP connection in the reference's table.
-pub(in crate::bench) fn for_each(driver: &Driver, each: &mut dyn FnMut(Counts)) -> Result<()> {
+/// Whom an entry is of.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::bench) struct Tuple {
+    pub(in crate::bench) addresses: [Ipv4Addr; 2],
+    pub(in crate::bench) ports: [u16; 2],
+}
+
+impl Tuple {
+    /// The tuple in a key: destination, source, then the ports as they lie in a packet.
+    fn of(key: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, p, q, r, s, ..] = key;
+        Self {
+            addresses: [[a, b, c, d], [e, f, g, h]].map(Ipv4Addr::from_octets),
+            ports: [[p, q], [r, s]].map(u16::from_be_bytes),
+        }
+    }
+}
+
+/// Calls `each` with each TCP connection in the reference's table.
+pub(in crate::bench) fn for_each(
+    driver: &Driver,
+    each: &mut dyn FnMut(Tuple, Counts),
+) -> Result<()> {
     let map = driver.programs.map("REF_TCP").context("no map REF_TCP")?;
-    let map: HashMap<&MapData, [u64; 2], [u64; 7]> = map.try_into()?;
+    let map: HashMap<&MapData, [u8; 16], [u64; 7]> = map.try_into()?;
     for entry in map.iter() {
-        let (_, [received, _, sent, ..]) = entry?;
-        each(Counts { sent, received });
+        let (key, [received, _, sent, ..]) = entry?;
+        each(Tuple::of(key), Counts { sent, received });
     }
     Ok(())
 }

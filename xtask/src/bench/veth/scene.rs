@@ -108,28 +108,33 @@ impl Scene {
         self.tracking
     }
 
+    /// Connections that our programs have created so far.
+    pub(in crate::bench) fn created(&self) -> Result<Option<u64>> {
+        let Some(kernel) = &self.ours else {
+            return Ok(None);
+        };
+        let mut created = 0;
+        for statistic in [
+            Statistic::Inserted,
+            Statistic::Renewed,
+            Statistic::ReplacedExpired,
+            Statistic::ReplacedClosed,
+            Statistic::ReplacedUnanswered,
+        ] {
+            created += kernel.statistic(statistic)?;
+        }
+        Ok(Some(created))
+    }
+
     /// Fails unless whoever is said to track has seen at least so many connections.
     pub(super) fn verify(&self, connections: u64) -> Result<()> {
         let seen = match self.tracking {
             Tracking::Nothing => return Ok(()),
-            Tracking::Flowkeep => {
-                let kernel = self.ours.as_ref().context("nothing is loaded")?;
-                let mut created = 0;
-                for statistic in [
-                    Statistic::Inserted,
-                    Statistic::Renewed,
-                    Statistic::ReplacedExpired,
-                    Statistic::ReplacedClosed,
-                    Statistic::ReplacedUnanswered,
-                ] {
-                    created += kernel.statistic(statistic)?;
-                }
-                created
-            }
+            Tracking::Flowkeep => self.created()?.context("nothing is loaded")?,
             Tracking::Reference => {
                 let driver = self.reference.as_ref().context("nothing is loaded")?;
                 let mut count = 0;
-                reference::for_each(driver, &mut |_| count += 1)?;
+                reference::for_each(driver, &mut |_, _| count += 1)?;
                 count
             }
             Tracking::NfConntrack => {
