@@ -98,15 +98,29 @@ impl Tracker {
             folder,
             _lock: lock,
         };
-        for interface in &tracker.interfaces {
-            let known = attached.iter().any(|(name, _)| name == interface.name());
-            for &hook in options.mode.hooks() {
-                let pin = known || options.pin;
-                tracker.kernel.attach(interface.name(), hook, pin)?;
+        let known = |name: &str| attached.iter().any(|(known, _)| known == name);
+        if let Err(error) = tracker.attach(options, known) {
+            for name in options.interfaces.iter().filter(|name| !known(name)) {
+                // Why it can't be attached is what there is to tell.
+                let _ = tracker.kernel.detach(name);
             }
+            return Err(error);
         }
+        tracker.kernel.configure(&options.settings);
         tracker.folder.keep |= options.pin;
         Ok(tracker)
+    }
+
+    /// Attaches the programs. Interfaces that are `known` have pinned ones already, which are
+    /// replaced, and stay pinned.
+    fn attach(&mut self, options: &Options, known: impl Fn(&str) -> bool) -> Result<(), Error> {
+        for interface in &self.interfaces {
+            let name = interface.name();
+            for &hook in options.mode.hooks() {
+                self.kernel.attach(name, hook, known(name) || options.pin)?;
+            }
+        }
+        Ok(())
     }
 
     /// The interfaces that are tracked.
@@ -148,9 +162,12 @@ impl Tracker {
 fn load(options: &Options, attached: bool) -> Result<Kernel, Error> {
     let folder = &options.folder;
     let sets = (f64::from(options.connections.unwrap_or(CONNECTIONS)) / FILL / LANES as f64).ceil();
+    // Those of a table that is there change when all else is done.
+    let settings = Kernel::open(folder.path()).map(|kernel| kernel.settings());
+    let settings = settings.unwrap_or(options.settings);
     let load = || {
         let seed = Seed::from_words([(); Seed::WORDS].map(|()| RandomState::new().hash_one(0)));
-        let mut loaded = flowkeep_bpf::Options::new(options.settings, sets as u32, seed);
+        let mut loaded = flowkeep_bpf::Options::new(settings, sets as u32, seed);
         loaded.pin = Some(folder.path().to_owned());
         Kernel::load(&loaded)
     };

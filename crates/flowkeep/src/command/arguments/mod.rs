@@ -24,10 +24,21 @@ use flowkeep::protocol::Protocol;
 use flowkeep::replay::RuleSet;
 use flowkeep::top::Measure;
 
+const HELP: &str = "\
+Try 'flowkeep run --help' or 'flowkeep replay --help' for examples.
+
+Exit status of the commands of a live tracker:
+  0  done
+  1  it could not be done
+  2  the command line is wrong
+  3  not permitted, or this machine lacks something: see 'flowkeep check'
+  4  another process has the tracker, or reads its events
+  5  there is no tracker";
+
 /// Tracks network connections.
 #[derive(Debug, Parser)]
 #[command(name = "flowkeep", version, about, max_term_width = 100)]
-#[command(after_help = "Try 'flowkeep run --help' or 'flowkeep replay --help' for examples.")]
+#[command(after_help = HELP)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
