@@ -44,6 +44,10 @@ pub(crate) static RECORDS: Global<u32> = Global::new(1);
 #[unsafe(no_mangle)]
 pub(crate) static ACCOUNTING: Global<u32> = Global::new(1);
 
+/// 1 if the hardware's clock is read, as Cilium does, 0 if the time of the last tick will do.
+#[unsafe(no_mangle)]
+pub(crate) static EXACT_CLOCK: Global<u32> = Global::new(0);
+
 /// 1 if the transport header is read from the packet's first buffer, 0 if the kernel is asked to
 /// copy it, as Cilium does.
 #[unsafe(no_mangle)]

@@ -4,10 +4,10 @@ use core::intrinsics::AtomicOrdering::Relaxed;
 use core::intrinsics::atomic_xadd;
 
 use aya_ebpf::bindings::{__sk_buff, BPF_ANY};
-use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 
 use crate::entry::{Entry, Tuple, marks};
-use crate::maps::{ACCOUNTING, Connections, REF_ANY, REF_TCP};
+use crate::maps::{ACCOUNTING, Connections, EXACT_CLOCK, REF_ANY, REF_TCP};
 use crate::packet::{Packet, network, protocol, transport};
 
 /// Timeouts, in seconds: of TCP, of TCP of which only SYNs were seen, of all else, and of what is
@@ -57,8 +57,15 @@ pub(crate) fn track<const INGRESS: bool>(skb: *mut __sk_buff) {
 
 #[inline(always)]
 fn steps<const PROTOCOL: u8, const INGRESS: bool>(connections: &Connections, packet: &Packet) {
-    // SAFETY: a helper without arguments.
-    let now = (unsafe { bpf_ktime_get_coarse_ns() } / 1_000_000_000) as u32;
+    // SAFETY: helpers without arguments.
+    let nanoseconds = unsafe {
+        if EXACT_CLOCK.load() == 0 {
+            bpf_ktime_get_coarse_ns()
+        } else {
+            bpf_ktime_get_ns()
+        }
+    };
+    let now = (nanoseconds / 1_000_000_000) as u32;
     if let Some(entry) = connections.get_ptr_mut(&packet.tuple) {
         touch::<PROTOCOL, INGRESS>(entry, packet, now);
         return;

@@ -32,11 +32,7 @@ pub(super) fn run(connections: u32, rounds: u32, random: &mut Random) -> Result<
     eprintln!("{connections} new connections");
     let capacity = capacity(connections);
     let frames = Frames::new()?;
-    let options = Options {
-        capacity,
-        accounting: true,
-        direct: false,
-    };
+    let options = Options::new(capacity);
     let expected = Counts {
         sent: 1,
         received: 0,

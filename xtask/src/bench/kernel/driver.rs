@@ -29,6 +29,21 @@ pub(in crate::bench) struct Options {
     pub(in crate::bench) accounting: bool,
     /// Whether the reference reads all from the packet's first buffer.
     pub(in crate::bench) direct: bool,
+    /// Whether the reference reads the hardware's clock.
+    pub(in crate::bench) exact_clock: bool,
+}
+
+impl Options {
+    /// The reference as it is measured, with maps of so many entries: it counts, and reads the
+    /// transport header by a helper as Cilium does, but the clock as Flowkeep does.
+    pub(in crate::bench) const fn new(capacity: u32) -> Self {
+        Self {
+            capacity,
+            accounting: true,
+            direct: false,
+            exact_clock: false,
+        }
+    }
 }
 
 /// The driver, and what else is in its object.
@@ -49,6 +64,7 @@ impl Driver {
             .override_global("ACCOUNTING", &u32::from(options.accounting), true)
             .map_max_entries("TOUCHED", options.capacity)
             .override_global("RECORDS", &options.capacity, true)
+            .override_global("EXACT_CLOCK", &u32::from(options.exact_clock), true)
             .override_global("DIRECT", &u32::from(options.direct), true)
             .load(OBJECT)
             .context("the kernel refuses the reference")?;

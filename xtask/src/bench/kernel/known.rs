@@ -70,11 +70,7 @@ pub(super) fn run(size: &Size, random: &mut Random) -> Result<(Vec<Known>, Vec<P
         rounds,
     } = *size;
     eprintln!("packets of {connections} known connections");
-    let options = Options {
-        capacity: capacity(connections),
-        accounting: true,
-        direct: false,
-    };
+    let options = Options::new(capacity(connections));
     let passes = packets.div_ceil(connections);
     let packets = connections
         .checked_mul(passes)

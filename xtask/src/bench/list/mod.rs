@@ -118,12 +118,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn fill(packets: &Packets, random: &mut Random) -> Result<()> {
     let frames = Frames::new()?;
     let connections = packets.connections();
-    let options = Options {
-        // An LRU map that is nearly full forgets before it has to.
-        capacity: 2 * connections,
-        accounting: true,
-        direct: false,
-    };
+    // An LRU map that is nearly full forgets before it has to.
+    let options = Options::new(2 * connections);
     let mut driver = Driver::new(options, packets)?;
     let ours = Ours::new(connections / 2 * 3, Some(FOLDER.as_ref()), random)?;
     establish(&ours, &mut driver, &frames, connections)?;

@@ -165,11 +165,7 @@ fn flowkeep(slots: u32) -> Result<Kernel> {
 
 /// As [`flowkeep`], the reference's.
 fn classic(slots: u32) -> Result<Driver> {
-    let options = driver::Options {
-        capacity: slots,
-        accounting: true,
-        direct: false,
-    };
+    let options = driver::Options::new(slots);
     let mut driver = Driver::new(options, &Packets::random(1, &mut Random::new(1)))?;
     for (name, side) in [
         ("ref_ingress", TcAttachType::Ingress),
