@@ -1,6 +1,8 @@
 //! A packet's bytes: straight from its first buffer, or copied by the kernel from wherever they
 //! are.
 
+use core::arch::asm;
+
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 use flowkeep_core::packet::Bytes;
@@ -34,7 +36,28 @@ impl Linear {
     }
 }
 
+/// Two exchanges of bytes, of whose outcome the verifier knows nothing but that it has 16 bits.
+#[inline(always)]
+fn unknown(mut at: usize) -> usize {
+    // SAFETY: instructions on a register.
+    unsafe {
+        asm!(
+            "{0} = be16 {0}",
+            "{0} = be16 {0}",
+            "{0} &= 0xffff",
+            inout(reg) at,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    at
+}
+
 impl Bytes for Linear {
+    #[inline(always)]
+    fn offset(at: usize) -> usize {
+        unknown(at)
+    }
+
     #[inline(always)]
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         if N == 1 {
@@ -72,6 +95,11 @@ impl Loaded {
 }
 
 impl Bytes for Loaded {
+    #[inline(always)]
+    fn offset(at: usize) -> usize {
+        unknown(at)
+    }
+
     #[inline(always)]
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         const { assert!(N <= size_of::<Piece>()) };

@@ -47,6 +47,19 @@ impl table::Word for Word {
     }
 
     #[inline(always)]
+    fn opaque(mut value: u64) -> u64 {
+        // SAFETY: no instruction, on a register.
+        unsafe {
+            asm!(
+                "/* {0} */",
+                inout(reg) value,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        value
+    }
+
+    #[inline(always)]
     fn load_acquire(&self) -> u64 {
         let value = self.load();
         Self::fence_acquire();

@@ -13,4 +13,5 @@ mod network;
 mod tcp;
 mod traffic;
 mod udp;
+mod verifier;
 mod view;

@@ -198,6 +198,7 @@ fn extensions<R: Rules, B: Bytes + ?Sized>(
 ) -> Result<Network, Error> {
     let (mut header, mut at) = (network.protocol, network.transport);
     for _ in 0..R::IPV6_HEADERS {
+        at = B::offset(at);
         if header == next_header::NONE {
             return Err(Error::ExtensionHeaders);
         }

@@ -302,15 +302,14 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     /// The slot of the two sets whose entry is the least loss, if any may go at all.
     #[inline(never)]
     fn least_loss(&self, place: Place, now: u32) -> Option<Claimed> {
-        let mut best = Claimed {
-            set: place.first,
-            lane: 0,
-            before: Life(0),
-        };
-        let mut least = u64::MAX >> 1;
+        // In whole words: of a variable of 32 bits the verifier forgets the value where it has to
+        // be put on the stack.
+        let (mut best, mut before, mut least) = (0, 0, u64::MAX >> 1);
         for set in [place.first, place.second] {
-            for lane in 0..LANES as u32 {
-                let Some(record) = self.memory.record(set * LANES as u32 + lane) else {
+            let first = u64::from(set) * LANES as u64;
+            for lane in 0..LANES as u64 {
+                let index = first + lane;
+                let Some(record) = self.memory.record(index as u32) else {
                     if cfg!(target_arch = "bpf") {
                         // A map has all records. The verifier, who does not know it, need not walk
                         // through what would follow.
@@ -318,18 +317,19 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                     }
                     break;
                 };
-                let before = Life(record.life.load());
-                let loss = loss(before, now);
-                let less = all_if_less(loss, least);
+                let life = record.life.load();
+                let loss = loss::<M::Word>(Life(life), now);
+                let less = all_if_less::<M::Word>(loss, least);
                 least = chosen(less, loss, least);
-                best = Claimed {
-                    set: chosen(less, u64::from(set), u64::from(best.set)) as u32,
-                    lane: chosen(less, u64::from(lane), u64::from(best.lane)) as u32,
-                    before: Life(chosen(less, before.0, best.before.0)),
-                };
+                best = chosen(less, index, best);
+                before = chosen(less, life, before);
             }
         }
-        (least >> 32 <= self.evict as u64).then_some(best)
+        (least >> 32 <= self.evict as u64).then_some(Claimed {
+            set: best as u32 / LANES as u32,
+            lane: best as u32 % LANES as u32,
+            before: Life(before),
+        })
     }
 
     /// The slot is ours: says goodbye to the entry that was in it.
@@ -457,24 +457,22 @@ fn lock<W: Word>(head: &Head<W>) -> Option<u64> {
 /// Without branches: nobody can foresee them, and the kernel's verifier would walk every way
 /// through them in each of all the slots.
 #[inline]
-const fn loss(life: Life, now: u32) -> u64 {
-    const fn bit(marks: Marks, of: Marks) -> u64 {
-        (marks.0 as u64 >> of.0.trailing_zeros()) & 1
-    }
-    let (marks, lifetime) = (life.marks(), life.lifetime() as u64);
-    let expired = all_if_less(lifetime, now as u64);
-    let closed = 0_u64.wrapping_sub(bit(marks, Marks::RX_CLOSING) & bit(marks, Marks::TX_CLOSING));
-    let answered =
-        bit(marks, Marks::REPLIED) & (bit(marks, Marks::TCP) ^ 1 | bit(marks, Marks::SEEN_NON_SYN));
-    let absent = 0_u64.wrapping_sub(bit(marks, Marks::LIVE) ^ 1);
+fn loss<W: Word>(life: Life, now: u32) -> u64 {
+    let (marks, lifetime) = (life.marks(), u64::from(life.lifetime()));
+    let bit = |of: Marks| W::opaque(u64::from(marks.0 >> of.0.trailing_zeros()) & 1);
+    let expired = all_if_less::<W>(lifetime, u64::from(now));
+    let closed = 0_u64.wrapping_sub(bit(Marks::RX_CLOSING) & bit(Marks::TX_CLOSING));
+    let answered = bit(Marks::REPLIED) & (bit(Marks::TCP) ^ 1 | bit(Marks::SEEN_NON_SYN));
+    let absent = 0_u64.wrapping_sub(bit(Marks::LIVE) ^ 1);
     let kind = !expired & chosen(closed, 1, 2 + answered) | absent & 3;
     kind << 32 | lifetime
 }
 
 /// All ones if `a` is less than `b`, else 0; for numbers below 2^63.
 #[inline]
-const fn all_if_less(a: u64, b: u64) -> u64 {
-    (a.wrapping_sub(b).cast_signed() >> 63).cast_unsigned()
+fn all_if_less<W: Word>(a: u64, b: u64) -> u64 {
+    let difference = W::opaque(a.wrapping_sub(b));
+    W::opaque((difference.cast_signed() >> 63).cast_unsigned())
 }
 
 /// `a` if `mask` is all ones, `b` if it is 0.

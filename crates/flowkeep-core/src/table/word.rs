@@ -12,6 +12,12 @@ pub trait Word {
     fn difference(&self, value: u64) -> u64 {
         self.load() ^ value
     }
+    /// The value itself; a compiler for the kernel is kept from knowing what was computed, and so
+    /// from turning a choice without branches into branches, all of which the verifier would walk.
+    #[inline(always)]
+    fn opaque(value: u64) -> u64 {
+        value
+    }
     /// Load that later reads can't overtake.
     fn load_acquire(&self) -> u64;
     /// Relaxed store.
