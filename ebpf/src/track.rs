@@ -294,7 +294,7 @@ fn look_up<const DIRECTION: u8>(maps: Maps, scratch: &mut Scratch) -> bool {
     if found.slot.is_some() {
         return false;
     }
-    scratch.tuple = found.tuple;
+    scratch.tuple = found.tuple(&packet, &request);
     true
 }
 
@@ -309,10 +309,7 @@ fn relate<const DIRECTION: u8>(maps: Maps, scratch: &mut Scratch) -> Outcome {
         scratch.now,
     );
     match tracker.relate(table.place(&scratch.quote), &scratch.quote, &request) {
-        Ok(found) => {
-            scratch.tuple = found.tuple;
-            Outcome::DONE
-        }
+        Ok(_) => Outcome::DONE,
         Err(error) => Outcome::of(Err(error)),
     }
 }

@@ -102,9 +102,10 @@ impl Both {
             parse::<rules::Default, [u8]>(frame, link, &self.settings, &mut self.fragments)?;
         let length = u64::from(packet.length);
         let tracker: Tracker<'_, rules::Default, _> = Tracker::new(&self.settings, &self.host);
-        let found = tracker.lookup(&packet, &Request::new(direction, length, now), None)?;
+        let request = Request::new(direction, length, now);
+        let found = tracker.lookup(&packet, &request, None)?;
         if found.slot.is_none() {
-            let mut tuple = found.tuple;
+            let mut tuple = found.tuple(&packet, &request);
             tracker.create(
                 &mut tuple,
                 &Creation {

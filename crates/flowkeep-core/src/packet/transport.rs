@@ -159,6 +159,22 @@ const fn fragments_tracked<F: Fragments>(_: &F) -> bool {
     F::TRACKED
 }
 
+/// Tuple and TCP flags of a TCP or UDP packet that is whole: of nearly every packet that there is.
+/// For callers in a hurry, who leave the others to [`transport`]; it says the same of these.
+///
+/// # Errors
+/// [`Error::TransportTruncated`].
+#[inline(always)]
+pub fn tcp_or_udp<B: Bytes + ?Sized>(bytes: &B, network: &Network) -> Result<(Tuple, u8), Error> {
+    let at = network.transport;
+    let flags = if network.protocol == protocol::TCP {
+        tcp_flags(bytes, at)?
+    } else {
+        0
+    };
+    Ok((with_ports(bytes, at, network.tuple())?, flags))
+}
+
 /// The header of a whole packet, or of a first fragment.
 ///
 /// Takes and returns the packet by value, like all below: what a pointer leads to can't stay in
@@ -172,11 +188,9 @@ fn header<R: Rules, B: Bytes + ?Sized>(
 ) -> Result<Packet, Error> {
     let at = network.transport;
     match (network.protocol, network.family) {
-        (protocol::TCP, _) => {
-            packet.tcp_flags = tcp_flags(bytes, at)?;
-            packet.tuple = with_ports(bytes, at, packet.tuple)?;
+        (protocol::TCP | protocol::UDP, _) => {
+            (packet.tuple, packet.tcp_flags) = tcp_or_udp(bytes, network)?;
         }
-        (protocol::UDP, _) => packet.tuple = with_ports(bytes, at, packet.tuple)?,
         (protocol::ICMP, Family::V4) => return icmp::<R, B>(bytes, at, packet, &ICMP),
         (protocol::ICMPV6, Family::V6) => return icmp::<R, B>(bytes, at, packet, &ICMPV6),
         (protocol::SCTP, _) if R::OTHER_PROTOCOLS && settings.sctp => {

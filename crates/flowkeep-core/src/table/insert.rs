@@ -8,7 +8,6 @@ use super::sets::{CANDIDATES, SetTable};
 use super::word::Word;
 use crate::entry::{Entry, Marks};
 use crate::error::Refusal;
-use crate::table::Found;
 use crate::tuple::Tuple;
 
 /// What a table may evict to make room, each including what stands before it. An answered
@@ -161,8 +160,8 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         now: u32,
         collected: &mut u32,
     ) -> Result<Handle<'_, M::Word>, Refusal> {
-        if let Some(Found::First(handle) | Found::Second(handle)) = self.search(place, tuple, tuple)
-            && let Some(renewed) = self.renew(&handle, tuple, entry)
+        if let Some(found) = self.search(place, tuple, tuple)
+            && let Some(renewed) = self.renew(&found.slot, tuple, entry)
         {
             return renewed;
         }

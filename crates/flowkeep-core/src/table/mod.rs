@@ -45,13 +45,18 @@ use crate::error::Refusal;
 use crate::tracker::{Direction, Instant};
 use crate::tuple::{Address, Tuple};
 
-/// Which of the two tuples of a [`Table::probe`] was found.
+/// What a [`Table::probe`] found.
+///
+/// Which of the two tuples it is, is as good as random, and known only once the entry has come from
+/// memory. So it is a number here, not a variant: a branch on it would be mispredicted half the
+/// time and keep the processor from working ahead for all of that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found<S> {
-    /// The first, which takes precedence.
-    First(S),
-    /// The second, and the first is not there.
-    Second(S),
+pub struct Found<S> {
+    /// The entry.
+    pub slot: S,
+    /// It is that of the first tuple, which takes precedence; else that of the second, and the
+    /// first is not there.
+    pub is_first: bool,
 }
 
 /// A table of entries, each under a tuple.
@@ -81,10 +86,10 @@ pub trait Table {
         first: &Tuple,
         second: &Tuple,
     ) -> Option<Found<Self::Slot<'_>>> {
-        match self.find(place, first) {
-            Some(slot) => Some(Found::First(slot)),
-            None => self.find(place, second).map(Found::Second),
-        }
+        let found = |is_first| move |slot| Found { slot, is_first };
+        self.find(place, first)
+            .map(found(true))
+            .or_else(|| self.find(place, second).map(found(false)))
     }
 
     /// Stores `entry` under `tuple`, in place of what is there.
@@ -110,6 +115,9 @@ pub trait Slot: Copy {
     /// Replaces `before` by `after`. False if another processor was faster, or the entry is gone:
     /// then nothing has changed.
     fn advance(&self, before: &Progress, after: &Progress) -> bool;
+
+    /// Whether [`Self::renew`] is worth a try.
+    const RENEWS: bool = false;
 
     /// Touches an entry whose connection goes on as it is, in one step. Whether a report is due;
     /// `None`, and nothing has changed, if there is more to do or another processor was faster:

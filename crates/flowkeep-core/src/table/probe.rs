@@ -1,8 +1,9 @@
 //! Probing, for processors that work ahead.
 
+use super::Record;
 use super::hash::Place;
 use super::insert::Watch;
-use super::layout::{Head, LANES};
+use super::layout::LANES;
 use super::memory::Memory;
 use super::record::{Handle, Life};
 use super::sets::{CANDIDATES, SetTable, differs};
@@ -10,83 +11,91 @@ use super::word::Word;
 use crate::table::Found;
 use crate::tuple::Tuple;
 
-/// An entry under one of two keys.
-struct Sighting<'t, W> {
-    handle: Handle<'t, W>,
-    is_first: bool,
-}
-
 /// Whether a record's key is this one.
 #[inline(always)]
-fn holds<W: Word>(record: &super::Record<W>, key: &Tuple) -> bool {
+fn holds<W: Word>(record: &Record<W>, key: &Tuple) -> bool {
     differs(record, key) == 0
 }
 
+/// An entry under one of two keys. In two registers, `None` included: what is returned through
+/// memory from the rare ways would cost the usual one as much.
+struct Sighting<'t, W> {
+    record: &'t Record<W>,
+    index: u32,
+    generation: u16,
+    is_first: bool,
+}
+
+// What is apart from the usual way takes its keys by value, for the same reason: a reference to
+// them would keep them in memory on every way.
 impl<M: Memory, O: Watch> SetTable<M, O> {
-    /// Looks for a tuple's key in one set, and for a second one beside it. The first takes
-    /// precedence.
+    /// Whether a record is that of one of two keys.
     ///
-    /// Which of the two is found is as good as random, and known only once the record has come
-    /// from memory: a branch on it would be mispredicted half the time and keep the processor
-    /// from working ahead for all of that wait. So it is data here, and a branch only where there
-    /// is more to look at.
+    /// Which of the two it is stays data, not a branch: see [`Found`].
     #[inline(always)]
-    fn scan<'t>(
-        &'t self,
+    fn compare(&self, index: u32, first: &Tuple, second: &Tuple) -> Option<Sighting<'_, M::Word>> {
+        let record = self.memory.record(index)?;
+        let life = Life(record.life.load_acquire());
+        let (is_first, is_second) = (holds(record, first), holds(record, second));
+        if !((is_first | is_second) & life.live()) {
+            return None;
+        }
+        if M::SHARED {
+            M::Word::fence_acquire();
+            let again = Life(record.life.load());
+            if !again.live() || again.generation() != life.generation() {
+                return None;
+            }
+        }
+        Some(Sighting {
+            record,
+            index,
+            generation: life.generation(),
+            is_first,
+        })
+    }
+
+    /// Looks for two keys among the slots of a set whose tag is theirs. The first takes precedence.
+    #[inline(never)]
+    fn scan(
+        &self,
         set: u32,
-        head: &Head<M::Word>,
-        tag: u8,
-        first: &Tuple,
-        second: &Tuple,
-    ) -> Option<Sighting<'t, M::Word>> {
+        mut matching: u64,
+        first: Tuple,
+        second: Tuple,
+    ) -> Option<Sighting<'_, M::Word>> {
         let mut found = None;
-        let mut matching = head.matching::<M>(tag);
         for _ in 0..CANDIDATES {
             if matching == 0 {
                 break;
             }
             let index = set * LANES as u32 + matching.trailing_zeros();
             matching &= matching - 1;
-            let Some(record) = self.memory.record(index) else {
-                break;
-            };
-            let life = Life(record.life.load_acquire());
-            let (is_first, is_second) = (holds(record, first), holds(record, second));
-            if !(is_first | is_second) || !life.live() {
-                continue;
-            }
-            if M::SHARED {
-                M::Word::fence_acquire();
-                let again = Life(record.life.load());
-                if !again.live() || again.generation() != life.generation() {
-                    continue;
+            if let Some(candidate) = self.compare(index, &first, &second) {
+                let decided = candidate.is_first;
+                found = Some(candidate);
+                if decided {
+                    break;
                 }
-            }
-            found = Some(Sighting {
-                handle: Handle::new(record, index, life.generation(), M::SHARED),
-                is_first,
-            });
-            if matching == 0 || is_first {
-                break;
             }
         }
         found
     }
 
-    /// Looks for two keys in the second set of a place: apart, so that the way of most look-ups is
-    /// short, and the processor gets far ahead on it.
+    /// Looks for two keys in the second set of a place.
     #[inline(never)]
     fn search_second(
         &self,
         place: Place,
-        first: &Tuple,
-        second: &Tuple,
+        first: Tuple,
+        second: Tuple,
     ) -> Option<Sighting<'_, M::Word>> {
         if place.second == place.first {
             return None;
         }
         let head = self.memory.head(place.second)?;
-        self.scan(place.second, head, place.tag, first, second)
+        let matching = head.matching::<M>(place.tag);
+        self.scan(place.second, matching, first, second)
     }
 
     /// Looks for two keys in both sets of a place.
@@ -98,15 +107,29 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
         let head = self.memory.head(place.first)?;
-        let mut found = self.scan(place.first, head, place.tag, first, second);
-        if head.displaced.load() != 0 && !found.as_ref().is_some_and(|found| found.is_first) {
-            found = self.search_second(place, first, second).or(found);
-        }
-        let Sighting { handle, is_first } = found?;
-        Some(if is_first {
-            Found::First(handle)
+        let matching = head.matching::<M>(place.tag);
+        // Most often one slot has the tag, and it is the one.
+        let alone = matching & matching.wrapping_sub(1) == 0;
+        let mut found = if !alone {
+            self.scan(place.first, matching, *first, *second)
+        } else if matching != 0 {
+            let index = place.first * LANES as u32 + matching.trailing_zeros();
+            self.compare(index, first, second)
         } else {
-            Found::Second(handle)
+            None
+        };
+        if head.displaced.load() != 0 && !found.as_ref().is_some_and(|found| found.is_first) {
+            found = self.search_second(place, *first, *second).or(found);
+        }
+        let Sighting {
+            record,
+            index,
+            generation,
+            is_first,
+        } = found?;
+        Some(Found {
+            slot: Handle::new(record, index, generation, M::SHARED),
+            is_first,
         })
     }
 }

@@ -291,12 +291,11 @@ impl<W: Word> Slot for Handle<'_, W> {
         true
     }
 
+    // Another way is another way for the kernel's verifier to walk.
+    const RENEWS: bool = cfg!(not(target_arch = "bpf"));
+
     #[inline(always)]
     fn renew(&self, renewal: &Renewal) -> Option<bool> {
-        if cfg!(target_arch = "bpf") {
-            // Another way is another way for the kernel's verifier to walk.
-            return None;
-        }
         let record = self.record;
         let words = [&record.life, &record.seen, &record.reports].map(W::load);
         let [life, _, reports] = words;
@@ -317,7 +316,7 @@ impl<W: Word> Slot for Handle<'_, W> {
         Some(renewed.due)
     }
 
-    #[inline]
+    #[inline(always)]
     fn count(&self, direction: Direction, length: u64, now: Instant) {
         let record = self.record;
         let (packets, bytes) = if direction == Direction::Ingress {

@@ -191,9 +191,7 @@ impl<M: Memory, O: Watch> Table for SetTable<M, O> {
     #[cfg_attr(target_arch = "bpf", inline(always))]
     #[cfg_attr(not(target_arch = "bpf"), inline)]
     fn find(&self, place: Place, tuple: &Tuple) -> Option<Handle<'_, M::Word>> {
-        match self.search(place, tuple, tuple)? {
-            Found::First(handle) | Found::Second(handle) => Some(handle),
-        }
+        self.search(place, tuple, tuple).map(|found| found.slot)
     }
 
     #[inline(always)]

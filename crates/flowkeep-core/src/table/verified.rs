@@ -101,11 +101,9 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                 found = other;
             }
         }
-        let handle = Handle::new(found.record?, found.index, found.generation, M::SHARED);
-        Some(if found.differing == 0 {
-            Found::First(handle)
-        } else {
-            Found::Second(handle)
+        Some(Found {
+            slot: Handle::new(found.record?, found.index, found.generation, M::SHARED),
+            is_first: found.differing == 0,
         })
     }
 }

@@ -74,6 +74,43 @@ impl Request {
             now,
         }
     }
+
+    /// The tuples that are looked up for a packet: that of the reverse direction, then its own.
+    #[inline(always)]
+    fn keys(&self, tuple: &Tuple) -> [Tuple; 2] {
+        let (flags, reverse_flags) = (tuple.flags(), self.direction.reverse_flags());
+        let reverse = tuple.with_flags(if self.forget_related {
+            flags.replaced_by(reverse_flags)
+        } else {
+            flags.with_direction(reverse_flags)
+        });
+        let forward = match (self.direction, self.scope) {
+            // Both directions of a forwarded connection are of the one entry that it has.
+            (Direction::Forwarded, _) => reverse.swapped(),
+            // No reverse look-up before it: direction flags as for the reverse of the reverse,
+            // but a service's flag stays alone.
+            (Direction::Service, Scope::Forward) => reverse.swapped(),
+            _ => reverse.reversed(),
+        };
+        [reverse, forward]
+    }
+
+    /// As [`Self::keys`], for an ICMP error, which travels against the packet that it quotes.
+    #[inline]
+    fn keys_of_quoted(&self, quote: &Tuple) -> [Tuple; 2] {
+        let direction = match self.direction {
+            Direction::Egress => Direction::Ingress,
+            Direction::Ingress => Direction::Egress,
+            direction => direction,
+        };
+        let flags = quote.flags().with_direction(direction.reverse_flags());
+        let reverse = quote.with_flags(flags);
+        let forward = match self.direction {
+            Direction::Forwarded => reverse.swapped(),
+            _ => reverse.reversed(),
+        };
+        [reverse, forward]
+    }
 }
 
 /// What a look-up found.
@@ -83,13 +120,32 @@ pub struct Lookup<S> {
     pub status: Status,
     /// How many bytes of it are worth reporting; `None` leaves the caller's value as it is.
     pub monitor: Option<u32>,
-    /// The tuple as the look-up left it: of what was found, or of what a new entry is created
-    /// under.
-    pub tuple: Tuple,
     /// The entry, unless the packet is new.
     pub slot: Option<S>,
     /// The packet begins again a connection that was closing.
     pub reopened: bool,
+    /// The look-up ended with the reverse direction.
+    is_reverse: bool,
+}
+
+impl<S> Lookup<S> {
+    /// The tuple as the look-up of this packet left it: of what was found, or of what a new entry
+    /// is created under. Not a field, because most callers have no use for it.
+    #[must_use]
+    #[inline]
+    pub fn tuple(&self, packet: &Packet, request: &Request) -> Tuple {
+        match &packet.quote {
+            Some(quote) => request.keys_of_quoted(quote)[usize::from(!self.is_reverse)],
+            None => self.tuple_of(&packet.tuple, request),
+        }
+    }
+
+    /// [`Self::tuple`] of a packet that quotes none and has this tuple.
+    #[must_use]
+    #[inline]
+    pub fn tuple_of(&self, packet: &Tuple, request: &Request) -> Tuple {
+        request.keys(packet)[usize::from(!self.is_reverse)]
+    }
 }
 
 /// What a packet asks of the entry that it finds.
@@ -118,10 +174,17 @@ impl Action {
 }
 
 /// What a packet asks, whatever it finds.
+#[derive(Clone, Copy)]
 struct Asks<'r> {
-    action: Action,
     tcp_flags: Option<u8>,
     request: &'r Request,
+}
+
+impl Asks<'_> {
+    #[inline(always)]
+    const fn action<R: Rules>(&self) -> Action {
+        Action::of::<R>(self.tcp_flags)
+    }
 }
 
 /// Under which tuple an entry was found.
@@ -189,48 +252,119 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         place: T::Place,
         packet: &Packet,
         request: &Request,
-        mut state: Option<&mut State>,
+        state: Option<&mut State>,
     ) -> Result<Lookup<T::Slot<'a>>, Error> {
         if let Some(quote) = &packet.quote {
             return self.relate(place, quote, request);
         }
-        let (flags, reverse) = (packet.tuple.flags(), request.direction.reverse_flags());
-        let first = packet.tuple.with_flags(if request.forget_related {
-            flags.replaced_by(reverse)
-        } else {
-            flags.with_direction(reverse)
-        });
-        let second = match (request.direction, request.scope) {
-            // Both directions of a forwarded connection are of the one entry that it has.
-            (Direction::Forwarded, _) => first.swapped(),
-            // No reverse look-up before it: direction flags as for the reverse of the reverse,
-            // but a service's flag stays alone.
-            (Direction::Service, Scope::Forward) => first.swapped(),
-            _ => first.reversed(),
-        };
-        let found = match request.scope {
-            Scope::Both => self.table.probe(place, &first, &second),
-            Scope::Reverse => self.table.find(place, &first).map(Found::First),
-            Scope::Forward => self.table.find(place, &second).map(Found::Second),
-        };
-        let tcp_flags = (packet.tuple.protocol() == protocol::TCP).then_some(packet.tcp_flags);
+        Ok(self.lookup_tuple(place, &packet.tuple, packet.tcp_flags, request, state))
+    }
+
+    /// [`Self::lookup_at`] of a packet that quotes none, whose tuple and TCP flags are these.
+    #[inline(always)]
+    pub fn lookup_tuple(
+        &self,
+        place: T::Place,
+        tuple: &Tuple,
+        tcp_flags: u8,
+        request: &Request,
+        state: Option<&mut State>,
+    ) -> Lookup<T::Slot<'a>> {
+        let [reverse, forward] = request.keys(tuple);
         let asks = Asks {
-            action: Action::of::<R>(tcp_flags),
-            tcp_flags,
+            tcp_flags: (tuple.protocol() == protocol::TCP).then_some(tcp_flags),
             request,
         };
-        let (mut slot, mut side) = match found {
-            Some(Found::First(slot)) => (slot, Side::Reverse),
-            Some(Found::Second(slot)) => (slot, Side::Forward),
-            None => {
-                let tuple = if request.scope == Scope::Reverse {
-                    first
-                } else {
-                    second
-                };
-                let monitor = Some(self.settings.report_headers);
-                return Ok(self.finished(Status::New, monitor, tuple, None, false));
+        let found = |is_first| move |slot| Found { slot, is_first };
+        let found = match request.scope {
+            Scope::Both => self.table.probe(place, &reverse, &forward),
+            Scope::Reverse => self.table.find(place, &reverse).map(found(true)),
+            Scope::Forward => self.table.find(place, &forward).map(found(false)),
+        };
+        let Some(found) = found else {
+            let is_reverse = request.scope == Scope::Reverse;
+            let key = if is_reverse { &reverse } else { &forward };
+            return self.new_connection(Some(self.settings.report_headers), key, is_reverse, false);
+        };
+        let plain = <T::Slot<'a> as Slot>::RENEWS
+            && asks.action::<R>() == Action::None
+            && request.scope == Scope::Both
+            && request.kinds == Kinds::ANY
+            && !request.direction.is_service();
+        if plain && let Some(due) = self.renew(&found, &asks) {
+            if let Some(state) = state
+                && let Some(entry) = found.slot.entry()
+            {
+                state.fill::<R>(&entry, request.direction.of_entry(found.is_first));
             }
+            let related = found.is_first & reverse.flags().contains(Flags::RELATED);
+            let status =
+                select_unpredictable(found.is_first, Status::Reply, Status::Established);
+            let port = select_unpredictable(
+                found.is_first,
+                reverse.destination_port(),
+                forward.destination_port(),
+            );
+            let monitor = select_unpredictable(due, self.settings.report_headers, 0);
+            return Lookup {
+                status: if related { Status::Related } else { status },
+                monitor: self.reported(Some(monitor), port),
+                slot: Some(found.slot),
+                reopened: false,
+                is_reverse: found.is_first,
+            };
+        }
+        self.touch_all(place, found, *tuple, asks.tcp_flags, *request, state)
+    }
+
+    /// The short way of most packets: no SYN, FIN or RST, and the entry goes on as it is. Whether a
+    /// report is due; `None`, and nothing has changed, if there is more to do.
+    #[inline(always)]
+    fn renew(&self, found: &Found<T::Slot<'a>>, asks: &Asks<'_>) -> Option<bool> {
+        let (request, settings) = (asks.request, self.settings);
+        let Found { slot, is_first } = *found;
+        // As data, not as branches: see `Found`.
+        let direction = request.direction.of_entry(is_first);
+        let (timeout, flags, has) = match asks.tcp_flags {
+            Some(flags) => (settings.tcp, flags, Marks::SEEN_NON_SYN),
+            None => (settings.non_tcp, 0, Marks::NONE),
+        };
+        let due = slot.renew(&Renewal {
+            now: request.now.seconds,
+            timeout,
+            report_interval: settings.report_interval,
+            flags: flags & settings.report_flags,
+            ingress: direction.is_ingress(),
+            has,
+            sets: Marks(Marks::REPLIED.0 * u16::from(is_first)),
+        })?;
+        if settings.accounting {
+            slot.count(direction, request.length, request.now);
+        }
+        Some(due)
+    }
+
+    /// The long way: every kind of packet and of entry.
+    #[cfg_attr(target_arch = "bpf", inline(always))]
+    #[cfg_attr(not(target_arch = "bpf"), inline(never))]
+    fn touch_all(
+        &self,
+        place: T::Place,
+        found: Found<T::Slot<'a>>,
+        // By value: a reference would keep them in memory on the short way too.
+        tuple: Tuple,
+        tcp_flags: Option<u8>,
+        request: Request,
+        mut state: Option<&mut State>,
+    ) -> Lookup<T::Slot<'a>> {
+        let asks = Asks {
+            tcp_flags,
+            request: &request,
+        };
+        let [reverse, forward] = request.keys(&tuple);
+        let (mut slot, mut side) = match found.is_first {
+            true => (found.slot, Side::Reverse),
+            false => (found.slot, Side::Forward),
         };
         // What a probe that misses says; what the first of two touches said, after it.
         let missed = self.settings.report_headers;
@@ -241,19 +375,27 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                     monitor: reported,
                     reopened: again,
                 } => {
-                    let (status, tuple, monitor) = match side {
-                        Side::Reverse if first.flags().contains(Flags::RELATED) => {
-                            (Status::Related, first, reported)
+                    let is_reverse = side == Side::Reverse;
+                    let (status, key, monitor) = match side {
+                        Side::Reverse if reverse.flags().contains(Flags::RELATED) => {
+                            (Status::Related, &reverse, reported)
                         }
-                        Side::Reverse => (Status::Reply, first, reported),
+                        Side::Reverse => (Status::Reply, &reverse, reported),
                         Side::Forward if request.scope == Scope::Forward => {
-                            (Status::Established, second, reported)
+                            (Status::Established, &forward, reported)
                         }
                         // A closed entry says nothing: then it is what was said before.
-                        Side::Forward => (Status::Established, second, reported.or(Some(monitor))),
+                        Side::Forward => {
+                            (Status::Established, &forward, reported.or(Some(monitor)))
+                        }
                     };
-                    reopened |= again;
-                    return Ok(self.finished(status, monitor, tuple, Some(slot), reopened));
+                    return Lookup {
+                        status,
+                        monitor: self.reported(monitor, key.destination_port()),
+                        slot: Some(slot),
+                        reopened: reopened | again,
+                        is_reverse,
+                    };
                 }
                 Touched::Reopened { monitor: reported } => {
                     (monitor, reopened) = (reported.unwrap_or(missed), true);
@@ -262,40 +404,45 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 Touched::Missed => monitor = missed,
             }
             if side == Side::Reverse && request.scope == Scope::Reverse {
-                return Ok(self.finished(Status::New, Some(monitor), first, None, reopened));
+                return self.new_connection(Some(monitor), &reverse, true, reopened);
             }
             if side == Side::Forward {
-                return Ok(self.finished(Status::New, Some(monitor), second, None, reopened));
+                return self.new_connection(Some(monitor), &forward, false, reopened);
             }
             // The reverse entry was of no use. This happens once.
-            let Some(forward) = self.table.find(place, &second) else {
-                return Ok(self.finished(Status::New, Some(missed), second, None, reopened));
+            let Some(own) = self.table.find(place, &forward) else {
+                return self.new_connection(Some(missed), &forward, false, reopened);
             };
-            (slot, side) = (forward, Side::Forward);
+            (slot, side) = (own, Side::Forward);
         }
     }
 
-    #[inline]
-    fn finished(
+    #[inline(always)]
+    fn new_connection(
         &self,
-        status: Status,
         monitor: Option<u32>,
-        tuple: Tuple,
-        slot: Option<T::Slot<'a>>,
+        key: &Tuple,
+        is_reverse: bool,
         reopened: bool,
     ) -> Lookup<T::Slot<'a>> {
+        Lookup {
+            status: Status::New,
+            monitor: self.reported(monitor, key.destination_port()),
+            slot: None,
+            reopened,
+            is_reverse,
+        }
+    }
+
+    /// How many bytes are reported of a packet that was looked up under this destination port in the
+    /// end.
+    #[inline(always)]
+    fn reported(&self, monitor: Option<u32>, port: u16) -> Option<u32> {
         const DNS: u16 = 53;
-        let monitor = if R::DNS_REPORTED_IN_FULL && tuple.destination_port() == DNS {
+        if R::DNS_REPORTED_IN_FULL && port == DNS {
             Some(self.settings.report_all)
         } else {
             monitor
-        };
-        Lookup {
-            status,
-            monitor,
-            tuple,
-            slot,
-            reopened,
         }
     }
 
@@ -312,22 +459,8 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         quote: &Tuple,
         request: &Request,
     ) -> Result<Lookup<T::Slot<'a>>, Error> {
-        // The error travels against the packet that it quotes.
-        let quoted_direction = match request.direction {
-            Direction::Egress => Direction::Ingress,
-            Direction::Ingress => Direction::Egress,
-            direction => direction,
-        };
-        let flags = quote
-            .flags()
-            .with_direction(quoted_direction.reverse_flags());
-        let first = quote.with_flags(flags);
-        let second = match request.direction {
-            Direction::Forwarded => first.swapped(),
-            _ => first.reversed(),
-        };
-        for tuple in [first, second] {
-            let Some(slot) = self.table.find(place, &tuple) else {
+        for (tuple, is_reverse) in request.keys_of_quoted(quote).iter().zip([true, false]) {
+            let Some(slot) = self.table.find(place, tuple) else {
                 continue;
             };
             let usable = slot.progress().is_some_and(|progress| {
@@ -336,8 +469,13 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             if !usable {
                 continue;
             }
-            let monitor = Some(self.settings.report_headers);
-            return Ok(self.finished(Status::Related, monitor, tuple, Some(slot), false));
+            return Ok(Lookup {
+                status: Status::Related,
+                monitor: self.reported(Some(self.settings.report_headers), tuple.destination_port()),
+                slot: Some(slot),
+                reopened: false,
+                is_reverse,
+            });
         }
         Err(Error::QuoteUnknown)
     }
@@ -351,16 +489,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         asks: &Asks<'_>,
         state: Option<&mut State>,
     ) -> Touched {
-        let Asks {
-            action,
-            tcp_flags,
-            request,
-        } = *asks;
-        let direction = match (request.direction, side) {
-            (Direction::Forwarded, Side::Reverse) => Direction::Ingress,
-            (Direction::Forwarded, Side::Forward) => Direction::Egress,
-            (direction, _) => direction,
-        };
+        let Asks { tcp_flags, request } = *asks;
+        let action = asks.action::<R>();
+        let direction = request.direction.of_entry(side == Side::Reverse);
         let now = request.now.seconds;
         if request.kinds != Kinds::ANY {
             let Some(entry) = slot.entry() else {
@@ -371,14 +502,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             }
         }
         let (mut monitor, mut reopened) = (None, false);
-        let renewed = (action == Action::None)
-            .then(|| slot.renew(&self.renewal(side, direction, tcp_flags, now)))
-            .flatten();
-        if let Some(due) = renewed {
-            monitor = Some(select_unpredictable(due, self.settings.report_headers, 0));
-        }
-        // The long way.
-        for _ in 0..if renewed.is_some() { 0 } else { TRIES } {
+        for _ in 0..TRIES {
             let Some(before) = slot.progress() else {
                 return Touched::Missed;
             };
@@ -426,36 +550,6 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             }
         }
         Touched::Hit { monitor, reopened }
-    }
-
-    /// What a packet without SYN, FIN and RST asks of a connection that goes on as it is.
-    #[inline(always)]
-    const fn renewal(
-        &self,
-        side: Side,
-        direction: Direction,
-        tcp_flags: Option<u8>,
-        now: u32,
-    ) -> Renewal {
-        let settings = self.settings;
-        let (timeout, flags, has) = match (tcp_flags, direction.is_service()) {
-            (Some(flags), false) => (settings.tcp, flags, Marks::SEEN_NON_SYN),
-            (Some(flags), true) => (settings.service_tcp, flags, Marks::SEEN_NON_SYN),
-            (None, false) => (settings.non_tcp, 0, Marks::NONE),
-            (None, true) => (settings.service_non_tcp, 0, Marks::NONE),
-        };
-        Renewal {
-            now,
-            timeout,
-            report_interval: settings.report_interval,
-            flags: flags & settings.report_flags,
-            ingress: direction.is_ingress(),
-            has,
-            sets: match side {
-                Side::Reverse => Marks::REPLIED,
-                Side::Forward => Marks::NONE,
-            },
-        }
     }
 
     /// What a packet does to the progress of its connection: what to report, and whether the

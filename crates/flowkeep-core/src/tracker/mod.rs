@@ -61,6 +61,16 @@ impl Direction {
         }
     }
 
+    /// The direction as the entry sees it whose reverse tuple a packet has, or else whose own.
+    #[inline(always)]
+    pub(crate) const fn of_entry(self, is_reverse: bool) -> Self {
+        match self {
+            Self::Forwarded if is_reverse => Self::Ingress,
+            Self::Forwarded => Self::Egress,
+            direction => direction,
+        }
+    }
+
     /// Whether a packet of this direction counts into rx; else into tx.
     #[inline]
     pub(crate) const fn is_ingress(self) -> bool {

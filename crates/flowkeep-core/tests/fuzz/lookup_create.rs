@@ -108,7 +108,7 @@ impl<R: Rules> Run<'_, R> {
         let mut state = State::default();
         let request = Request::new(direction, 100, at(self.now));
         let looked_up = self.tracker.lookup(packet, &request, Some(&mut state));
-        let mut lookup = match looked_up {
+        let lookup = match looked_up {
             Ok(lookup) => lookup,
             Err(error) => {
                 assert!(error == Error::QuoteUnknown && packet.quote.is_some());
@@ -116,8 +116,9 @@ impl<R: Rules> Run<'_, R> {
             }
         };
         assert_eq!(lookup.slot.is_none(), lookup.status == Status::New);
+        let mut tuple = lookup.tuple(packet, &request);
         if let Some(slot) = lookup.slot {
-            assert_eq!(slot.tuple(), Some(lookup.tuple));
+            assert_eq!(slot.tuple(), Some(tuple));
             assert!(
                 !R::EXPIRED_IS_MISS || !slot.entry().is_none_or(|e| e.progress.expired(self.now))
             );
@@ -131,12 +132,12 @@ impl<R: Rules> Run<'_, R> {
             length: 100,
             now: at(self.now),
         };
-        match self.tracker.create(&mut lookup.tuple, &creation) {
+        match self.tracker.create(&mut tuple, &creation) {
             Ok(slot) => {
                 let stored = slot.tuple();
                 // A second entry, which relates ICMP errors, may take the slot of the first.
                 let gone = R::RELATED_ENTRY && stored.is_none();
-                assert!(gone || stored == Some(lookup.tuple));
+                assert!(gone || stored == Some(tuple));
             }
             Err(error) => assert_eq!(error, Error::NotCreated(Refusal::Full)),
         }

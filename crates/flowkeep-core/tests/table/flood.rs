@@ -35,8 +35,9 @@ fn packet(tuple: Tuple, tcp_flags: u8) -> Packet {
 /// Shows a packet to the tracker, and creates an entry for it if it is new.
 fn show(tracker: &FloodTracker<'_>, tuple: Tuple, tcp_flags: u8, now: u32) -> Option<Status> {
     let request = Request::new(Direction::Forwarded, 40, at(now));
-    let mut lookup = tracker
-        .lookup(&packet(tuple, tcp_flags), &request, None)
+    let packet = packet(tuple, tcp_flags);
+    let lookup = tracker
+        .lookup(&packet, &request, None)
         .expect("it is no ICMP error");
     if lookup.status == Status::New {
         let creation = Creation {
@@ -47,7 +48,7 @@ fn show(tracker: &FloodTracker<'_>, tuple: Tuple, tcp_flags: u8, now: u32) -> Op
             length: 40,
             now: at(now),
         };
-        tracker.create(&mut lookup.tuple, &creation).ok()?;
+        tracker.create(&mut lookup.tuple(&packet, &request), &creation).ok()?;
     }
     Some(lookup.status)
 }

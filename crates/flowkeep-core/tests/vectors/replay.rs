@@ -377,13 +377,14 @@ impl<T: Inspected> Run<'_, T> {
         }
         let mut state = render::parse_state(&step.state_in, self.version)?;
         let parsed = self.parse::<R>(&frame, step.fam);
-        let result = parsed.and_then(|packet| {
+        let result = parsed.as_ref().map_err(|error| *error).and_then(|packet| {
             let tracker: Tracker<'_, R, _> = Tracker::new(&self.settings, self.table);
-            tracker.lookup(&packet, &request, (!step.state_null).then_some(&mut state))
+            tracker.lookup(packet, &request, (!step.state_null).then_some(&mut state))
         });
         let (ret, monitor) = match &result {
             Ok(found) => {
-                self.tuple = found.tuple;
+                let packet = parsed.as_ref().map_err(|error| error.to_string())?;
+                self.tuple = found.tuple(packet, &request);
                 (
                     found.status as i32,
                     found.monitor.unwrap_or(step.monitor_in),

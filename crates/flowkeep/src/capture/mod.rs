@@ -104,6 +104,19 @@ struct Packet {
     clamped: bool,
 }
 
+impl Packet {
+    /// The packet's frame; `record` is everything that belongs to it.
+    #[inline(always)]
+    fn frame<'a>(&self, record: &'a [u8]) -> Frame<'a> {
+        Frame {
+            link: self.link,
+            time: Timestamp(self.time),
+            wire_length: self.wire_length,
+            data: &record[self.data..][..self.captured],
+        }
+    }
+}
+
 impl Reader {
     /// Opens a capture file; `-` is standard input.
     ///
@@ -168,18 +181,25 @@ impl Reader {
     /// handed out.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Error> {
+        // The short way of nearly all packets.
+        if let Format::Pcap(pcap) = &self.format
+            && let Some(packet) = pcap.plain(self.buffer.filled())
+        {
+            let record = self.buffer.consume(packet.size);
+            return Ok(Some(packet.frame(record)));
+        }
+        self.next_other()
+    }
+
+    #[inline(never)]
+    fn next_other(&mut self) -> Result<Option<Frame<'_>>, Error> {
         match self.next_packet() {
             Ok(Some(packet)) => {
                 if packet.clamped {
                     self.note(Oddity::ImpossibleTime);
                 }
                 let record = self.buffer.consume(packet.size);
-                Ok(Some(Frame {
-                    link: packet.link,
-                    time: Timestamp(packet.time),
-                    wire_length: packet.wire_length,
-                    data: &record[packet.data..][..packet.captured],
-                }))
+                Ok(Some(packet.frame(record)))
             }
             Ok(None) => Ok(None),
             Err(problem) => Err(self.fail(problem)),

@@ -16,6 +16,8 @@ pub(super) struct Pcap {
     link: LinkType,
     /// Nanoseconds in one unit of a record's fraction of a second.
     unit: u32,
+    /// The greatest such fraction.
+    last: u32,
     longest: u32,
 }
 
@@ -46,6 +48,11 @@ impl Pcap {
         // The upper bits tell about frame check sequences.
         let number = header.network.0.cast_unsigned() & 0x03ff_ffff;
         let link = link_type(number).ok_or(Problem::UnknownLinkType(number))?;
+        let unit = if header.is_nanosecond_precision() {
+            1
+        } else {
+            1000
+        };
         let pcap = Self {
             records: if header.is_modified_format() {
                 Records::Modified
@@ -55,14 +62,40 @@ impl Pcap {
                 Records::LittleEndian
             },
             link,
-            unit: if header.is_nanosecond_precision() {
-                1
-            } else {
-                1000
-            },
+            unit,
+            last: 1_000_000_000 / unit - 1,
             longest: longest(header.snaplen),
         };
         Ok(Ok((pcap, header.size())))
+    }
+
+    /// The record at the beginning of `data`, if it is whole and as it should be: else
+    /// [`Self::step`] tells what it is.
+    #[inline(always)]
+    pub(super) fn plain(&self, data: &[u8]) -> Option<Packet> {
+        let Records::LittleEndian = self.records else {
+            return None;
+        };
+        let (rest, record) = parse_pcap_frame(data).ok()?;
+        let packet = self.packet(data.len() - rest.len(), &record);
+        (record.caplen <= self.longest && !packet.clamped).then_some(packet)
+    }
+
+    #[inline(always)]
+    fn packet(&self, size: usize, record: &LegacyPcapBlock<'_>) -> Packet {
+        let captured = record.data.len();
+        let fraction = record.ts_usec.min(self.last);
+        Packet {
+            size,
+            data: size - captured,
+            captured,
+            // A writer that knows no better writes 0.
+            wire_length: record.origlen.max(record.caplen),
+            link: self.link,
+            time: u64::from(record.ts_sec) * 1_000_000_000
+                + u64::from(fraction) * u64::from(self.unit),
+            clamped: record.ts_usec > self.last,
+        }
     }
 
     /// Reads the record at the beginning of `data`.
@@ -84,21 +117,8 @@ impl Pcap {
     ) -> Result<Step, Problem> {
         match parsed {
             Ok((rest, record)) if record.caplen <= self.longest => {
-                let captured = record.data.len();
                 let size = data.len() - rest.len();
-                let last = 1_000_000_000 / self.unit - 1;
-                let fraction = record.ts_usec.min(last);
-                Ok(Step::Packet(Packet {
-                    size,
-                    data: size - captured,
-                    captured,
-                    // A writer that knows no better writes 0.
-                    wire_length: record.origlen.max(record.caplen),
-                    link: self.link,
-                    time: u64::from(record.ts_sec) * 1_000_000_000
-                        + u64::from(fraction) * u64::from(self.unit),
-                    clamped: record.ts_usec > last,
-                }))
+                Ok(Step::Packet(self.packet(size, &record)))
             }
             Ok((_, record)) => Err(self.too_long(u64::from(record.caplen))),
             Err(Err::Incomplete(needed)) => {

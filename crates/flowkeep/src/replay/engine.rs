@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use flowkeep_core::Error;
-use flowkeep_core::packet::{FragmentKey, LinkType, Network, Packet, ipv4, ipv6, link, transport};
+use flowkeep_core::packet::{
+    FragmentKey, LinkType, Network, ipv4, ipv6, link, protocol, tcp_or_udp, transport,
+};
 use flowkeep_core::rules::Rules;
 use flowkeep_core::table::Table;
 use flowkeep_core::tuple::{Family, Tuple};
 
 use super::fragments::{FragmentTracker, Waiting};
+use super::growing::Location;
 use super::tracking::Connections;
 use super::{Options, Summary};
 use crate::connection::{Connection, Event, Timestamp};
@@ -41,19 +44,27 @@ pub(super) trait Engine {
 }
 
 /// When a packet was seen, and how long it is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) time: u64,
     /// Bytes of the IP packet.
     pub(super) length: u64,
 }
 
-/// A packet on its way to the table.
+/// A packet on its way to the table. Small, because each is written and read once more for it:
+/// what an ICMP error quotes is kept apart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parsed {
-    pub(super) packet: Packet,
-    pub(super) hash: u64,
+    /// See [`Packet::tuple`](flowkeep_core::packet::Packet::tuple).
+    pub(super) tuple: Tuple,
+    /// Of the packet that it quotes, if it is an ICMP error, else its own.
+    pub(super) location: Location,
     pub(super) seen: Seen,
+    pub(super) tcp_flags: u8,
+    /// See [`Packet::icmp`](flowkeep_core::packet::Packet::icmp).
+    pub(super) icmp: [u8; 2],
+    /// It is an ICMP error that quotes a packet.
+    pub(super) quotes: bool,
 }
 
 /// A replay under the rules `R`.
@@ -62,25 +73,39 @@ pub(super) struct Replayer<R> {
     fragments: FragmentTracker,
     /// Packets on their way: the n-th is at n modulo the length.
     on_the_way: Box<[Parsed; AHEAD]>,
+    /// What those of them quote that are ICMP errors.
+    quotes: Box<[Tuple; AHEAD]>,
     /// How many packets were sent on their way.
     sent: usize,
+    /// How often the table had grown when their locations were computed.
+    growths: u64,
     summary: Summary,
+    /// Of the earliest packet and of the latest one. Until there is one, they are the wrong way
+    /// round.
+    times: [u64; 2],
     errors: [u64; Error::ALL.len()],
 }
 
 impl<R: Rules> Replayer<R> {
     pub(super) fn new(options: Options) -> Result<Self, MemoryError> {
+        let connections: Connections<R> = Connections::new(options)?;
         let nothing = Parsed {
-            packet: later_fragment(Tuple::default()),
-            hash: 0,
-            seen: Seen { time: 0, length: 0 },
+            tuple: Tuple::default(),
+            location: connections.table.place(&Tuple::default()),
+            seen: Seen::default(),
+            tcp_flags: 0,
+            icmp: [0; 2],
+            quotes: false,
         };
         Ok(Self {
-            connections: Connections::new(options)?,
+            connections,
             fragments: FragmentTracker::default(),
             on_the_way: Box::new([nothing; AHEAD]),
+            quotes: Box::new([Tuple::default(); AHEAD]),
             sent: 0,
+            growths: 0,
             summary: Summary::default(),
+            times: [u64::MAX, 0],
             errors: [0; Error::ALL.len()],
         })
     }
@@ -100,11 +125,11 @@ impl<R: Rules> Replayer<R> {
         match link.family {
             Family::V4 => {
                 let network = ipv4::<R, [u8]>(data, link.network)?;
-                self.parse_transport(&network, link.network, time, wire_length, data, on_event)
+                self.parse_transport(network, link.network, time, wire_length, data, on_event)
             }
             Family::V6 => {
                 let network = ipv6::<R, [u8]>(data, link.network)?;
-                self.parse_transport(&network, link.network, time, wire_length, data, on_event)
+                self.parse_transport(network, link.network, time, wire_length, data, on_event)
             }
         }
     }
@@ -112,57 +137,107 @@ impl<R: Rules> Replayer<R> {
     #[inline(always)]
     fn parse_transport(
         &mut self,
-        network: &Network,
+        network: Network,
         at: usize,
         time: u64,
         wire_length: u32,
         data: &[u8],
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
-        let length = ip_length(network, at, wire_length);
+        let length = ip_length(&network, at, wire_length);
         let seen = Seen { time, length };
-        let settings = &self.connections.settings;
-        if let Some(fragment) = network.fragment {
-            self.fragments.set_time(time);
-            let parsed = transport::<R, [u8]>(data, network, settings, &mut self.fragments);
-            if parsed == Err(Error::FragmentUnknown) {
-                let key = FragmentKey::new(network, &fragment);
-                self.fragments.wait(Waiting { key, seen });
-                return Ok(());
-            }
-            self.send(&parsed?, seen, on_event);
+        let plain = matches!(network.protocol, protocol::TCP | protocol::UDP);
+        if plain && network.fragment.is_none() {
+            let (tuple, tcp_flags) = tcp_or_udp(data, &network)?;
+            self.send(&tuple, None, tcp_flags, [0; 2], seen, on_event);
             return Ok(());
         }
-        let packet = transport::<R, [u8]>(data, network, settings, &mut self.fragments)?;
-        self.send(&packet, seen, on_event);
+        self.parse_other(network, data, seen, on_event)
+    }
+
+    /// Parses a fragment, or a packet of another protocol than TCP and UDP.
+    #[inline(never)]
+    fn parse_other(
+        &mut self,
+        network: Network,
+        data: &[u8],
+        seen: Seen,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<(), Error> {
+        let settings = &self.connections.settings;
+        self.fragments.set_time(seen.time);
+        let parsed = transport::<R, [u8]>(data, &network, settings, &mut self.fragments);
+        match (parsed, network.fragment) {
+            (Ok(packet), _) => {
+                let (flags, icmp) = (packet.tcp_flags, packet.icmp);
+                self.send(&packet.tuple, packet.quote, flags, icmp, seen, on_event);
+            }
+            (Err(Error::FragmentUnknown), Some(fragment)) => {
+                let key = FragmentKey::new(&network, &fragment);
+                self.fragments.wait(Waiting { key, seen });
+            }
+            (Err(error), _) => return Err(error),
+        }
+        if self.fragments.is_ready() {
+            self.send_ready(on_event);
+        }
         Ok(())
     }
 
     /// Sends a packet on its way, in place of the one that has been for long enough.
-    #[inline(always)]
-    fn send(&mut self, packet: &Packet, seen: Seen, on_event: &mut dyn FnMut(Event)) {
-        let table = &self.connections.table;
-        let hash = table.place(packet.quote.as_ref().unwrap_or(&packet.tuple));
-        table.prefetch(hash);
-        table.prefetch_entry(self.on_the_way[(self.sent + AHEAD / 2) % AHEAD].hash);
+    #[inline(never)]
+    fn send(
+        &mut self,
+        tuple: &Tuple,
+        quote: Option<Tuple>,
+        tcp_flags: u8,
+        icmp: [u8; 2],
+        seen: Seen,
+        on_event: &mut dyn FnMut(Event),
+    ) {
         let place = self.sent % AHEAD;
         if self.sent >= AHEAD {
             self.arrive(place, on_event);
         }
+        let table = &self.connections.table;
+        let location = table.place(quote.as_ref().unwrap_or(tuple));
+        table.prefetch(location);
+        table.prefetch_entry(self.on_the_way[(self.sent + AHEAD / 2) % AHEAD].location);
         self.on_the_way[place] = Parsed {
-            packet: *packet,
-            hash,
+            tuple: *tuple,
+            location,
             seen,
+            tcp_flags,
+            icmp,
+            quotes: quote.is_some(),
         };
+        if let Some(quote) = quote {
+            self.quotes[place] = quote;
+        }
         self.sent += 1;
     }
 
     /// Looks up a packet that has been on its way.
-    #[inline(always)]
+    #[inline(never)]
     fn arrive(&mut self, place: usize, on_event: &mut dyn FnMut(Event)) {
-        if let Err(error) = self.connections.track(&self.on_the_way[place], on_event) {
+        let parsed = &self.on_the_way[place];
+        let quote = parsed.quotes.then(|| &self.quotes[place]);
+        if let Err(error) = self.connections.track(parsed, quote, on_event) {
             self.errors[error.index()] += 1;
         }
+        if self.growths != self.connections.table.growths() {
+            self.locate_anew();
+        }
+    }
+
+    /// The table has grown while packets were on their way.
+    #[cold]
+    fn locate_anew(&mut self) {
+        let table = &self.connections.table;
+        for (parsed, quote) in self.on_the_way.iter_mut().zip(&*self.quotes) {
+            parsed.location = table.place(if parsed.quotes { quote } else { &parsed.tuple });
+        }
+        self.growths = table.growths();
     }
 
     /// Sends the fragments on their way whose first one has come.
@@ -178,7 +253,7 @@ impl<R: Rules> Replayer<R> {
                 ports.protocol,
                 key.family_flags(),
             );
-            self.send(&later_fragment(tuple), seen, on_event);
+            self.send(&tuple, None, 0, [0; 2], seen, on_event);
         }
     }
 }
@@ -200,18 +275,6 @@ fn ip_length(network: &Network, at: usize, wire_length: u32) -> u64 {
     }
 }
 
-/// A later fragment of a packet with this tuple.
-const fn later_fragment(tuple: Tuple) -> Packet {
-    Packet {
-        tuple,
-        tcp_flags: 0,
-        quote: None,
-        icmp: [0; 2],
-        length: 0,
-        later_fragment: true,
-    }
-}
-
 impl<R: Rules> Engine for Replayer<R> {
     fn packet(
         &mut self,
@@ -221,16 +284,11 @@ impl<R: Rules> Engine for Replayer<R> {
         data: &[u8],
         on_event: &mut dyn FnMut(Event),
     ) {
-        let summary = &mut self.summary;
-        summary.packets += 1;
-        summary.bytes += u64::from(wire_length);
-        summary.first = Some(summary.first.map_or(time, |first| first.min(time)));
-        summary.last = summary.last.max(Some(time));
+        self.summary.packets += 1;
+        self.summary.bytes += u64::from(wire_length);
+        self.times = [self.times[0].min(time.0), self.times[1].max(time.0)];
         if let Err(error) = self.parse(link, time.0, wire_length, data, on_event) {
             self.errors[error.index()] += 1;
-        }
-        if self.fragments.is_ready() {
-            self.send_ready(on_event);
         }
     }
 
@@ -253,6 +311,9 @@ impl<R: Rules> Engine for Replayer<R> {
         self.flush(on_event);
         self.errors[Error::FragmentUnknown.index()] += self.fragments.lost();
         let mut summary = core::mem::take(&mut self.summary);
+        if summary.packets != 0 {
+            [summary.first, summary.last] = self.times.map(|time| Some(Timestamp(time)));
+        }
         summary.errors = Error::ALL
             .iter()
             .map(|error| (error.name(), self.errors[error.index()]))

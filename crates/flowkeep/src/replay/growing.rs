@@ -37,12 +37,21 @@ impl Watch for Archive {
     }
 }
 
+/// Where a tuple would be: in which part, and where there. It holds until the table grows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Location {
+    part: usize,
+    place: Place,
+}
+
 /// A table that grows.
 #[derive(Debug)]
 pub(super) struct GrowingTable {
     seed: Seed,
+    /// How often it has grown.
+    growths: u64,
     ticks_per_second: u64,
-    parts: Vec<Part>,
+    parts: Box<[Part; PARTS]>,
     archive: Archive,
 }
 
@@ -57,21 +66,30 @@ impl GrowingTable {
         let slots = f64::from(connections) / PARTS as f64 / FILL;
         // A float's conversion saturates.
         let sets = (slots / LANES as f64).ceil().max(1.0) as u32;
-        let mut parts = Vec::with_capacity(PARTS);
-        for _ in 0..PARTS {
-            parts.push(part(sets, ticks_per_second, seed, &archive)?);
-        }
+        let part = |_| part(sets, ticks_per_second, seed, &archive);
+        let parts: Vec<Part> = (0..PARTS).map(part).collect::<Result<_, _>>()?;
+        let Ok(parts) = parts.into_boxed_slice().try_into() else {
+            unreachable!("so many were made");
+        };
         Ok(Self {
             seed,
+            growths: 0,
             ticks_per_second,
             parts,
             archive,
         })
     }
 
+    /// How often the table has grown.
+    #[inline]
+    pub(super) const fn growths(&self) -> u64 {
+        self.growths
+    }
+
     /// Makes the part that `tuple` belongs to a quarter larger.
     pub(super) fn grow(&mut self, tuple: &Tuple, now: Instant) -> Result<(), MemoryError> {
-        let number = part_of(self.seed.hash(tuple));
+        let number = self.place(tuple).part;
+        self.growths += 1;
         let mut sets = self.parts[number].capacity() as u32 / LANES as u32;
         'larger: loop {
             sets = sets.saturating_add((sets / 4).max(1));
@@ -94,18 +112,16 @@ impl GrowingTable {
         }
     }
 
-    /// A hint that a tuple with this hash will be looked up soon: first step.
+    /// A hint that a tuple will be looked up soon: first step.
     #[inline]
-    pub(super) fn prefetch(&self, hash: u64) {
-        let (part, place) = self.locate(hash);
-        part.prefetch(place);
+    pub(super) fn prefetch(&self, location: Location) {
+        self.parts[location.part].prefetch(location.place);
     }
 
     /// The second step, once the first one's line is there.
     #[inline]
-    pub(super) fn prefetch_entry(&self, hash: u64) {
-        let (part, place) = self.locate(hash);
-        part.prefetch_entry(place);
+    pub(super) fn prefetch_entry(&self, location: Location) {
+        self.parts[location.part].prefetch_entry(location.place);
     }
 
     /// Every entry, with the number by which [`Self::at`] gives it again.
@@ -134,7 +150,8 @@ impl GrowingTable {
     /// Takes an entry out of the table and into the archive.
     pub(super) fn end(&self, tuple: &Tuple) {
         use flowkeep_core::table::Slot as _;
-        let (part, place) = self.locate(self.seed.hash(tuple));
+        let Location { part, place } = self.place(tuple);
+        let part = &self.parts[part];
         if let Some(handle) = part.find(place, tuple)
             && let Some(entry) = handle.entry()
         {
@@ -146,12 +163,6 @@ impl GrowingTable {
     /// The connections that were let go so far, which are then the caller's.
     pub(super) fn take_ended(&self) -> EndedList {
         self.archive.0.take()
-    }
-
-    #[inline]
-    fn locate(&self, hash: u64) -> (&Part, Place) {
-        let part = &self.parts[part_of(hash)];
-        (part, Place::new(hash, part.memory().sets()))
     }
 }
 
@@ -165,43 +176,42 @@ fn part(
     Ok(SetTable::with(memory, archive.clone(), Evict::Expired))
 }
 
-/// Bits of the hash that neither choose a set nor are the tag.
-#[inline]
-const fn part_of(hash: u64) -> usize {
-    (hash >> 8) as usize % PARTS
-}
-
 impl Table for GrowingTable {
     type Slot<'t> = Handle<'t, AtomicU64>;
-    /// The hash: places move when a part grows.
-    type Place = u64;
+    type Place = Location;
 
-    #[inline]
-    fn place(&self, tuple: &Tuple) -> u64 {
-        self.seed.hash(tuple)
+    #[inline(always)]
+    fn place(&self, tuple: &Tuple) -> Location {
+        let hash = self.seed.hash(tuple);
+        // Bits of the hash that neither choose a set nor are the tag.
+        let part = (hash >> 8) as usize % PARTS;
+        let place = Place::new(hash, self.parts[part].memory().sets());
+        Location { part, place }
     }
 
     #[inline]
-    fn find(&self, hash: u64, tuple: &Tuple) -> Option<Self::Slot<'_>> {
-        let (part, place) = self.locate(hash);
-        part.find(place, tuple)
+    fn find(&self, location: Location, tuple: &Tuple) -> Option<Self::Slot<'_>> {
+        self.parts[location.part].find(location.place, tuple)
     }
 
-    #[inline]
-    fn probe(&self, hash: u64, first: &Tuple, second: &Tuple) -> Option<Found<Self::Slot<'_>>> {
-        let (part, place) = self.locate(hash);
-        part.probe(place, first, second)
+    #[inline(always)]
+    fn probe(
+        &self,
+        location: Location,
+        first: &Tuple,
+        second: &Tuple,
+    ) -> Option<Found<Self::Slot<'_>>> {
+        self.parts[location.part].probe(location.place, first, second)
     }
 
     #[inline]
     fn insert(
         &self,
-        hash: u64,
+        location: Location,
         tuple: &Tuple,
         entry: &Entry,
         now: Instant,
     ) -> Result<Self::Slot<'_>, Refusal> {
-        let (part, place) = self.locate(hash);
-        part.insert(place, tuple, entry, now)
+        self.parts[location.part].insert(location.place, tuple, entry, now)
     }
 }

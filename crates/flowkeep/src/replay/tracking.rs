@@ -1,13 +1,13 @@
 //! Looking up the packets of a capture, creating connections, noticing what happens to them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::packet::{Packet, protocol, tcp};
+use flowkeep_core::packet::{protocol, tcp};
 use flowkeep_core::rules::Rules;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Seed, Slot};
@@ -26,18 +26,20 @@ use crate::connection::{Connection, Event, EventKind, IcmpError, Timestamp};
 use crate::memory::MemoryError;
 use crate::prefix::Prefix;
 
-/// A connection's name in the list of ICMP errors: its tuple, and when it began.
-type Birth = (Tuple, u64);
+/// A connection's name in the list of ICMP errors: when it began, and its tuple.
+type Birth = (u64, Tuple);
 
 /// The connections of a replay under the rules `R`.
 pub(super) struct Connections<R> {
     pub(super) settings: Settings,
     pub(super) table: GrowingTable,
     local: Vec<Prefix>,
-    icmp_errors: HashMap<Birth, Vec<IcmpError>>,
+    icmp_errors: BTreeMap<Birth, Vec<IcmpError>>,
     alarms: Option<Alarms>,
     /// The latest second seen: the clock never goes back.
     clock: u32,
+    /// When the next one begins, in nanoseconds.
+    next_second: u64,
     rules: PhantomData<R>,
 }
 
@@ -48,21 +50,17 @@ impl<R: Rules> Connections<R> {
             settings: Settings::default(),
             table: GrowingTable::new(options.connections, SECOND, seed)?,
             local: options.local,
-            icmp_errors: HashMap::new(),
+            icmp_errors: BTreeMap::new(),
             alarms: options.events.then(Alarms::default),
             clock: 0,
+            next_second: SECOND,
             rules: PhantomData,
         })
     }
 
     /// The point of view on a packet.
-    #[inline]
-    fn direction(&self, packet: &Packet) -> Direction {
-        if self.local.is_empty() {
-            return Direction::Forwarded;
-        }
-        // An ICMP error goes against the packet that it quotes, whoever sent it to whom.
-        let tuple = packet.quote.map_or(packet.tuple, |quoted| quoted.swapped());
+    #[inline(never)]
+    fn direction(&self, tuple: &Tuple) -> Direction {
         let family = tuple.family();
         let is_local = |ip: IpAddr| self.local.iter().any(|prefix| prefix.contains(ip));
         let from = is_local(tuple.source().to_ip(family));
@@ -75,62 +73,101 @@ impl<R: Rules> Connections<R> {
     }
 
     /// Looks a packet up, and creates its connection if it is new.
-    #[inline]
+    #[inline(always)]
     pub(super) fn track(
         &mut self,
         parsed: &Parsed,
+        quote: Option<&Tuple>,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
-        let Parsed { packet, hash, seen } = parsed;
-        let seconds = u32::try_from(seen.time / SECOND).unwrap_or(u32::MAX);
-        if seconds > self.clock {
-            self.clock = seconds;
-            if self.alarms.is_some() {
-                self.expire(on_event);
-            }
+        let seen = parsed.seen;
+        // Packets of the same second need no division.
+        if seen.time >= self.next_second {
+            self.tick(seen.time, on_event);
         }
         let now = Instant {
             seconds: self.clock,
             ticks: seen.time,
         };
-        let request = Request::new(self.direction(packet), seen.length, now);
+        if let Some(quote) = quote {
+            return self.relate(parsed, quote, now, on_event);
+        }
+        if self.local.is_empty() {
+            // A way of its own, on which the direction is known.
+            self.look_up(parsed, Direction::Forwarded, now, on_event)
+        } else {
+            self.look_up(parsed, self.direction(&parsed.tuple), now, on_event)
+        }
+    }
+
+    #[inline(always)]
+    fn look_up(
+        &mut self,
+        parsed: &Parsed,
+        direction: Direction,
+        now: Instant,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<(), Error> {
+        let request = Request::new(direction, parsed.seen.length, now);
         let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-        let found = tracker.lookup_at(*hash, packet, &request, None)?;
-        let (status, tuple, reopened) = (found.status, found.tuple, found.reopened);
-        let reported = found.monitor.is_some_and(|bytes| bytes != 0);
-        match found.slot {
-            Some(slot) if status == Status::Related => {
-                if let Some(quote) = &packet.quote
-                    && let Some(entry) = slot.entry()
-                {
-                    self.note_icmp_error(packet, quote, &tuple, &entry, seen.time);
-                    self.tell(
-                        EventKind::Related,
-                        packet,
-                        seen.time,
-                        &tuple,
-                        &entry,
-                        on_event,
-                    );
-                }
+        let found = tracker.lookup_tuple(
+            parsed.location,
+            &parsed.tuple,
+            parsed.tcp_flags,
+            &request,
+            None,
+        );
+        let Some(slot) = found.slot else {
+            let tuple = found.tuple_of(&parsed.tuple, &request);
+            return self.create(parsed, tuple, found.reopened, &request, on_event);
+        };
+        if let Some(alarms) = &mut self.alarms
+            && found.status != Status::Related
+            && let Some(entry) = slot.entry()
+        {
+            let tuple = found.tuple_of(&parsed.tuple, &request);
+            // Nothing but a close brings the end nearer.
+            if is_closing(parsed.tcp_flags) && !entry.progress.alive() {
+                alarms.set(&tuple, &entry);
             }
-            Some(slot) => {
-                if let Some(alarms) = &mut self.alarms
-                    && let Some(entry) = slot.entry()
-                {
-                    // Nothing but a close brings the end nearer.
-                    if is_closing(packet) && !entry.progress.alive() {
-                        alarms.set(&tuple, &entry);
-                    }
-                    let change = change_of(status, reopened, reported, packet, &tuple, &entry);
-                    if let Some(change) = change {
-                        self.tell(change.into(), packet, seen.time, &tuple, &entry, on_event);
-                    }
-                }
+            let (flags, reported) = (parsed.tcp_flags, found.monitor.is_some_and(|n| n != 0));
+            let change = change_of(found.status, found.reopened, reported, flags, &tuple, &entry);
+            if let Some(change) = change {
+                self.tell(change.into(), parsed, &tuple, &entry, on_event);
             }
-            // Under rules that relate by an entry of its own: an error about nothing known.
-            None if tuple.flags().contains(Flags::RELATED) => return Err(Error::QuoteUnknown),
-            None => self.create(packet, tuple, reopened, &request, on_event)?,
+        }
+        Ok(())
+    }
+
+    /// A packet of another second than the one before: usually a later one.
+    #[cold]
+    fn tick(&mut self, time: u64, on_event: &mut dyn FnMut(Event)) {
+        self.clock = u32::try_from(time / SECOND).unwrap_or(u32::MAX);
+        self.next_second = (u64::from(self.clock) + 1).saturating_mul(SECOND);
+        if self.alarms.is_some() {
+            self.expire(on_event);
+        }
+    }
+
+    /// Notes an ICMP error with the connection whose packet it quotes.
+    #[inline(never)]
+    fn relate(
+        &mut self,
+        parsed: &Parsed,
+        quote: &Tuple,
+        now: Instant,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<(), Error> {
+        // An ICMP error goes against the packet that it quotes, whoever sent it to whom.
+        let direction = self.direction(&quote.swapped());
+        let request = Request::new(direction, parsed.seen.length, now);
+        let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
+        let found = tracker.relate(parsed.location, quote, &request)?;
+        if let Some(slot) = found.slot
+            && let (Some(tuple), Some(entry)) = (slot.tuple(), slot.entry())
+        {
+            self.note_icmp_error(parsed, quote, &tuple, &entry);
+            self.tell(EventKind::Related, parsed, &tuple, &entry, on_event);
         }
         Ok(())
     }
@@ -138,12 +175,16 @@ impl<R: Rules> Connections<R> {
     #[inline(never)]
     fn create(
         &mut self,
-        packet: &Packet,
+        packet: &Parsed,
         tuple: Tuple,
         reopened: bool,
         request: &Request,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
+        // Under rules that relate by an entry of its own: an error about nothing known.
+        if tuple.flags().contains(Flags::RELATED) {
+            return Err(Error::QuoteUnknown);
+        }
         let (mut tuple, mut direction) = (tuple, request.direction);
         // A SYN with ACK answers a SYN that was not captured: its receiver is the originator.
         let answers = packet.tuple.protocol() == protocol::TCP
@@ -176,7 +217,7 @@ impl<R: Rules> Connections<R> {
                         } else {
                             EventKind::New
                         };
-                        self.tell(kind, packet, request.now.ticks, &tuple, &entry, on_event);
+                        self.tell(kind, packet, &tuple, &entry, on_event);
                     }
                     return Ok(());
                 }
@@ -194,21 +235,20 @@ impl<R: Rules> Connections<R> {
     #[inline(never)]
     fn note_icmp_error(
         &mut self,
-        packet: &Packet,
+        packet: &Parsed,
         quote: &Tuple,
         tuple: &Tuple,
         entry: &Entry,
-        time: u64,
     ) {
         let [icmp_type, code] = packet.icmp;
         let error = IcmpError {
-            time: Timestamp(time),
+            time: Timestamp(packet.seen.time),
             sender: packet.tuple.source().to_ip(quote.family()),
             icmp_type,
             code,
         };
         self.icmp_errors
-            .entry((*tuple, entry.created))
+            .entry((entry.created, *tuple))
             .or_default()
             .push(error);
     }
@@ -240,8 +280,7 @@ impl<R: Rules> Connections<R> {
     fn tell(
         &self,
         kind: EventKind,
-        packet: &Packet,
-        time: u64,
+        packet: &Parsed,
         tuple: &Tuple,
         entry: &Entry,
         on_event: &mut dyn FnMut(Event),
@@ -251,7 +290,7 @@ impl<R: Rules> Connections<R> {
         }
         let connection = self.describe(&Ended::new(tuple, entry));
         on_event(Event {
-            time: Timestamp(time),
+            time: Timestamp(packet.seen.time),
             kind,
             tcp_flags: packet.tcp_flags,
             connection,
@@ -259,7 +298,7 @@ impl<R: Rules> Connections<R> {
     }
 
     fn describe(&self, ended: &Ended) -> Connection {
-        let errors = self.icmp_errors.get(&(ended.tuple, ended.created));
+        let errors = self.icmp_errors.get(&(ended.created, ended.tuple));
         describe(
             ended,
             &self.settings,
@@ -288,10 +327,13 @@ impl<R: Rules> Connections<R> {
                     .map(|(tuple, entry)| Ended::new(&tuple, &entry))
             }
         };
-        order.sort_unstable_by(|&(a, one), &(b, other)| {
-            let tuple = |number| get(number).map(|ended| ended.tuple);
-            a.cmp(&b).then_with(|| tuple(one).cmp(&tuple(other)))
-        });
+        order.sort_unstable();
+        // The same, whatever the table's seed.
+        for at_once in order.chunk_by_mut(|(one, _), (other, _)| one == other) {
+            if at_once.len() > 1 {
+                at_once.sort_unstable_by_key(|&(_, number)| get(number).map(|ended| ended.tuple));
+            }
+        }
         order
             .iter()
             .filter_map(|&(_, number)| get(number))
@@ -309,7 +351,7 @@ fn change_of(
     status: Status,
     reopened: bool,
     reported: bool,
-    packet: &Packet,
+    tcp_flags: u8,
     tuple: &Tuple,
     entry: &Entry,
 ) -> Option<Change> {
@@ -322,14 +364,14 @@ fn change_of(
         status,
         reopened,
         reported,
-        tcp_flags: packet.tcp_flags,
+        tcp_flags,
         first_of_responder: responder.packets == 1,
         alive: entry.progress.alive(),
     })
 }
 
-const fn is_closing(packet: &Packet) -> bool {
-    packet.tcp_flags & (tcp::FIN | tcp::RST) != 0
+const fn is_closing(tcp_flags: u8) -> bool {
+    tcp_flags & (tcp::FIN | tcp::RST) != 0
 }
 
 /// A random word, from the standard library's own seeding.

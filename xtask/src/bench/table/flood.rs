@@ -59,7 +59,7 @@ impl Scene<'_> {
         let now = at(self.number);
         self.number += 1;
         let request = Request::new(direction, LENGTH, now);
-        let mut found = self.tracker.lookup(&packet, &request, None).ok()?;
+        let found = self.tracker.lookup(&packet, &request, None).ok()?;
         if found.status == Status::New {
             let creation = Creation {
                 direction,
@@ -69,7 +69,7 @@ impl Scene<'_> {
                 length: LENGTH,
                 now,
             };
-            self.tracker.create(&mut found.tuple, &creation).ok()?;
+            self.tracker.create(&mut found.tuple(&packet, &request), &creation).ok()?;
         }
         Some(found.status)
     }
