@@ -228,16 +228,28 @@ impl<const SHARED: bool> Memory for Region<SHARED> {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn lanes_with([low, high]: [u64; 2], tag: u8) -> u64 {
+    fn matching(head: &Head<AtomicU64>, tag: u8) -> u64 {
         use core::arch::x86_64::{
-            _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8,
+            _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8,
         };
-        // SAFETY: every x86-64 processor has SSE2.
-        let lanes = unsafe {
-            let tags = _mm_set_epi64x(high as i64, low as i64);
-            _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(tag as i8)))
+        let tags: &[AtomicU64; LANES / 8] = head.tags();
+        let lanes = |pair: usize| {
+            // SAFETY: every x86-64 processor has SSE2. A table that is not shared is reached from
+            // one thread only (the region is not `Sync`), so its words may be loaded two at a
+            // time; they are aligned as the head is.
+            let lanes = unsafe {
+                let tags = if SHARED {
+                    let [low, high] =
+                        [&tags[2 * pair], &tags[2 * pair + 1]].map(|w| w.load(Relaxed));
+                    _mm_set_epi64x(high as i64, low as i64)
+                } else {
+                    _mm_load_si128(tags.as_ptr().add(2 * pair).cast())
+                };
+                _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(tag as i8)))
+            };
+            u64::from(lanes as u16)
         };
-        u64::from(lanes as u16)
+        lanes(0) | lanes(1) << 16 | lanes(2) << 32
     }
 
     #[inline]

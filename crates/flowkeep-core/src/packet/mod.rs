@@ -13,7 +13,8 @@ pub use link::{Link, LinkType, link};
 pub use network::{Fragment, Network, ipv4, ipv6, network};
 pub use quote::quoted;
 pub use transport::{
-    FragmentKey, FragmentPorts, Fragments, NoFragments, Packet, protocol, tcp, tcp_or_udp, transport,
+    FragmentKey, FragmentPorts, Fragments, NoFragments, Packet, protocol, tcp, tcp_or_udp,
+    transport,
 };
 
 use crate::Error;

@@ -246,14 +246,14 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         now: u32,
         collected: &mut u32,
     ) -> Option<Claimed> {
-        let mut free = home.matching::<M>(0);
+        let mut free = M::matching(home, 0);
         let comfortable = |free: u64| LANES as u32 - free.count_ones() < COMFORTABLE;
         if COLLECTS && !comfortable(free) && *collected != now {
             // Expired entries stay until their room is needed. Then all of them go at once, so
             // that the next insertions find it: nothing expires twice in a second.
             *collected = now;
             self.collect(place.first, home, now);
-            free = home.matching::<M>(0);
+            free = M::matching(home, 0);
         }
         let (room, comfortable) = (free.count_ones(), comfortable(free));
         if comfortable || place.first == place.second {
@@ -261,7 +261,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                 return Some(claimed);
             }
         } else {
-            let other = self.memory.head(place.second)?.matching::<M>(0);
+            let other = M::matching(self.memory.head(place.second)?, 0);
             let (own, other) = ((place.first, free), (place.second, other));
             let by_room = if room >= other.1.count_ones() {
                 [own, other]

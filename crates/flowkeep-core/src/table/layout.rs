@@ -36,6 +36,15 @@ pub struct Head<W> {
     pub(super) displaced: W,
 }
 
+impl<W> Head<W> {
+    /// The tags, a byte a slot, eight in a word from its lowest byte on.
+    #[must_use]
+    #[inline(always)]
+    pub const fn tags(&self) -> &[W; LANES / 8] {
+        &self.tags
+    }
+}
+
 /// An entry in its slot: two cache lines. Numbers are in the machine's byte order, addresses in
 /// network byte order.
 #[derive(Debug, Default)]

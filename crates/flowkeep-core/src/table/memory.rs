@@ -28,23 +28,11 @@ pub trait Memory {
     /// Counts something.
     fn count(&self, statistic: Statistic);
 
-    /// Which of sixteen tags, of which a word holds eight from its lowest byte on, are `tag`: bit
-    /// `n` for the n-th. Worth a processor's own instruction, which takes `unsafe` code.
+    /// The slots of a set whose tag is `tag`: bit `n` for slot `n`. Worth a processor's own
+    /// instructions, which take `unsafe` code.
     #[inline(always)]
-    fn lanes_with(tags: [u64; 2], tag: u8) -> u64 {
-        const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-        const HIGH_BITS: u64 = LOW_BITS << 7;
-        let lanes = |word: u64| {
-            // A byte of `differing` is 0 where the tag matches. Adding 0x7f to its low seven bits
-            // carries into the high bit unless they are 0: exact, without borrows between bytes.
-            let differing = word ^ (u64::from(tag) * LOW_BITS);
-            let carried = (differing & !HIGH_BITS) + !HIGH_BITS;
-            let zeros = !(carried | differing | !HIGH_BITS);
-            // Gathers the high bits of the eight bytes into one.
-            (zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
-        };
-        let [low, high] = tags;
-        lanes(low) | lanes(high) << 8
+    fn matching(head: &Head<Self::Word>, tag: u8) -> u64 {
+        head.matching(tag)
     }
 
     /// A hint that a set's head will be read soon.

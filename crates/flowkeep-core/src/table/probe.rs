@@ -94,7 +94,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             return None;
         }
         let head = self.memory.head(place.second)?;
-        let matching = head.matching::<M>(place.tag);
+        let matching = M::matching(head, place.tag);
         self.scan(place.second, matching, first, second)
     }
 
@@ -107,7 +107,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
         let head = self.memory.head(place.first)?;
-        let matching = head.matching::<M>(place.tag);
+        let matching = M::matching(head, place.tag);
         // Most often one slot has the tag, and it is the one.
         let alone = matching & matching.wrapping_sub(1) == 0;
         let mut found = if !alone {

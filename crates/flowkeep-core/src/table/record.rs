@@ -298,16 +298,20 @@ impl<W: Word> Slot for Handle<'_, W> {
     fn renew(&self, renewal: &Renewal) -> Option<bool> {
         let record = self.record;
         let words = [&record.life, &record.seen, &record.reports].map(W::load);
-        let [life, _, reports] = words;
+        let [life, seen, reports] = words;
         let renewed = renewal.of(self.generation, words)?;
         if !self.shared {
             // Whether an entry changes is hard to predict: a branch on it costs more than a store
             // of what is there already.
             record.life.store(renewed.life);
+            record.seen.store(renewed.seen);
             record.reports.store(renewed.reports);
         } else {
             if renewed.life != life && !record.life.exchange(life, renewed.life) {
                 return None;
+            }
+            if renewed.seen != seen {
+                self.replace_bits(&record.seen, 0xffff, renewed.seen & 0xffff);
             }
             if renewed.reports != reports {
                 record.reports.store(renewed.reports);

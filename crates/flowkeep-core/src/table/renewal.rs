@@ -28,6 +28,7 @@ pub struct Renewal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Renewed {
     pub(super) life: u64,
+    pub(super) seen: u64,
     pub(super) reports: u64,
     /// Whether a report is due.
     pub(super) due: bool,
@@ -48,19 +49,19 @@ impl Renewal {
         let judged = u64::from(must | MUST_NOT) << MARKS | 0xffff;
         let wanted = u64::from(must) << MARKS | u64::from(generation);
         let (flags_at, stamp_at) = if self.ingress { (8, 32) } else { (0, 0) };
-        let flags = u64::from(self.flags) << flags_at;
-        let goes_on = (life & judged == wanted)
-            & ((life >> LIFETIME) as u32 >= self.now)
-            & (seen & flags == flags);
+        let seen_now = seen | u64::from(self.flags) << flags_at;
+        let goes_on = (life & judged == wanted) & ((life >> LIFETIME) as u32 >= self.now);
         if !goes_on {
             return None;
         }
         let lifetime = u64::from(self.now.wrapping_add(self.timeout));
         // In 32 bits, as the specification has it.
-        let due = ((reports >> stamp_at) as u32).wrapping_add(self.report_interval) < self.now;
+        let overdue = ((reports >> stamp_at) as u32).wrapping_add(self.report_interval) < self.now;
+        let due = overdue | (seen_now != seen);
         let stamped = reports & !(0xffff_ffff << stamp_at) | u64::from(self.now) << stamp_at;
         Some(Renewed {
             life: life & 0xffff_ffff | u64::from(self.sets.0) << MARKS | lifetime << LIFETIME,
+            seen: seen_now,
             reports: select_unpredictable(due, stamped, reports),
             due,
         })

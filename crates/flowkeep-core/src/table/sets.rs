@@ -106,14 +106,14 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     #[inline]
     pub fn prefetch_entry(&self, place: Place) {
         if let Some(head) = self.memory.head(place.first) {
-            let matching = head.matching::<M>(place.tag);
+            let matching = M::matching(head, place.tag);
             if matching != 0 {
                 let lane = matching.trailing_zeros();
                 self.memory
                     .prefetch_record(place.first * LANES as u32 + lane);
             } else {
                 // A new connection, most likely: it will take the first free slot.
-                let free = head.matching::<M>(0);
+                let free = M::matching(head, 0);
                 let lane = free.trailing_zeros() % LANES as u32;
                 self.memory
                     .prefetch_record(place.first * LANES as u32 + lane);
@@ -138,20 +138,35 @@ pub(super) fn differs<W: Word>(record: &super::Record<W>, key: &Tuple) -> u64 {
         | rest.difference(krest)
 }
 
+/// Which of the eight tags of a word are `tag`: bit `n` for the n-th, the lowest byte first.
+#[inline(always)]
+const fn lanes_with(tags: u64, tag: u8) -> u64 {
+    const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = LOW_BITS << 7;
+    // A byte of `differing` is 0 where the tag matches. Adding 0x7f to its low seven bits carries
+    // into the high bit unless they are 0: exact, without borrows between bytes.
+    let differing = tags ^ (tag as u64 * LOW_BITS);
+    let carried = (differing & !HIGH_BITS) + !HIGH_BITS;
+    let zeros = !(carried | differing | !HIGH_BITS);
+    // Gathers the high bits of the eight bytes into one.
+    (zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
 impl<W: Word> Head<W> {
     /// The slots whose tag is `tag`: bit `n` for slot `n`. Tag 0 is that of free slots.
     #[inline(always)]
-    pub(super) fn matching<M: Memory<Word = W>>(&self, tag: u8) -> u64 {
-        let [a, b, c, d, e, f] = &self.tags;
-        let pairs = [[a, b], [c, d], [e, f]].map(|[low, high]| [low.load(), high.load()]);
-        let [low, middle, high] = pairs.map(|pair| M::lanes_with(pair, tag));
-        low | middle << 16 | high << 32
+    pub fn matching(&self, tag: u8) -> u64 {
+        let mut lanes = 0;
+        for (word, at) in self.tags.iter().zip((0..).step_by(8)) {
+            lanes |= lanes_with(word.load(), tag) << at;
+        }
+        lanes
     }
 
     /// The slots that have a tag: bit `n` for slot `n`.
     #[inline]
     pub(super) fn used<M: Memory<Word = W>>(&self) -> u64 {
-        !self.matching::<M>(0) & ((1 << LANES) - 1)
+        !M::matching(self, 0) & ((1 << LANES) - 1)
     }
 
     /// The tag of a slot.

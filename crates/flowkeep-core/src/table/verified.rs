@@ -39,7 +39,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     ) -> Sighting<'t, M::Word> {
         const NONE: u32 = u32::MAX;
         let (mut index, mut before, mut differing) = (NONE, Life(0), 0);
-        let mut matching = head.matching::<M>(tag);
+        let mut matching = M::matching(head, tag);
         for _ in 0..CANDIDATES {
             if matching == 0 {
                 break;

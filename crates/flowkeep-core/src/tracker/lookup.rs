@@ -298,8 +298,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 state.fill::<R>(&entry, request.direction.of_entry(found.is_first));
             }
             let related = found.is_first & reverse.flags().contains(Flags::RELATED);
-            let status =
-                select_unpredictable(found.is_first, Status::Reply, Status::Established);
+            let status = select_unpredictable(found.is_first, Status::Reply, Status::Established);
             let port = select_unpredictable(
                 found.is_first,
                 reverse.destination_port(),
@@ -471,7 +470,8 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             }
             return Ok(Lookup {
                 status: Status::Related,
-                monitor: self.reported(Some(self.settings.report_headers), tuple.destination_port()),
+                monitor: self
+                    .reported(Some(self.settings.report_headers), tuple.destination_port()),
                 slot: Some(slot),
                 reopened: false,
                 is_reverse,

@@ -94,7 +94,11 @@ fn what_is_read_under_a_key_was_written_for_its_owner() {
         let table = table(1, 1);
         insert(&table, &a, 1, Worth::Unanswered, NOW).expect("empty");
         let reader = spawn(&table, move |table| {
-            let Some(Found { slot: handle, is_first: true }) = table.probe(table.place(&a), &a, &a.reversed()) else {
+            let Some(Found {
+                slot: handle,
+                is_first: true,
+            }) = table.probe(table.place(&a), &a, &a.reversed())
+            else {
                 return;
             };
             if let Some(tuple) = handle.tuple() {

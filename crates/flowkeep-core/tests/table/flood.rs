@@ -48,7 +48,9 @@ fn show(tracker: &FloodTracker<'_>, tuple: Tuple, tcp_flags: u8, now: u32) -> Op
             length: 40,
             now: at(now),
         };
-        tracker.create(&mut lookup.tuple(&packet, &request), &creation).ok()?;
+        tracker
+            .create(&mut lookup.tuple(&packet, &request), &creation)
+            .ok()?;
     }
     Some(lookup.status)
 }

@@ -35,9 +35,7 @@ fn exercise<const SHARED: bool>(table: &SetTable<Owned<Peek, SHARED>>, random: &
         let now = at(random.u32(..));
         let worth = Worth::ALL[random.usize(..Worth::ALL.len())];
         let _ = table.insert(place, &tuple, &entry(1, worth, random.u32(..)), now);
-        if let Some(Found { slot, .. }) =
-            table.probe(place, &tuple, &tuple.reversed())
-        {
+        if let Some(Found { slot, .. }) = table.probe(place, &tuple, &tuple.reversed()) {
             if let Some(before) = slot.progress() {
                 let mut after = before;
                 after.lifetime = random.u32(..);

@@ -223,8 +223,14 @@ impl<const SHARED: bool> Modelled<SHARED> {
                 let second = first.reversed();
                 let found = self.table.probe(self.table.place(&second), &first, &second);
                 let found = match found {
-                    Some(Found { slot, is_first: true }) => Some((first, slot.entry())),
-                    Some(Found { slot, is_first: false }) => Some((second, slot.entry())),
+                    Some(Found {
+                        slot,
+                        is_first: true,
+                    }) => Some((first, slot.entry())),
+                    Some(Found {
+                        slot,
+                        is_first: false,
+                    }) => Some((second, slot.entry())),
                     None => None,
                 };
                 let known = [first, second]

@@ -182,12 +182,20 @@ fn the_first_tuple_of_a_probe_takes_precedence() {
                 .expect("empty");
         }
         let place = table.place(&second);
-        let Some(Found { slot: handle, is_first: true }) = table.probe(place, &first, &second) else {
+        let Some(Found {
+            slot: handle,
+            is_first: true,
+        }) = table.probe(place, &first, &second)
+        else {
             panic!("both are there");
         };
         assert_eq!(handle.tuple(), Some(first));
         assert!(table.remove(&handle));
-        let Some(Found { slot: handle, is_first: false }) = table.probe(place, &first, &second) else {
+        let Some(Found {
+            slot: handle,
+            is_first: false,
+        }) = table.probe(place, &first, &second)
+        else {
             panic!("the second is still there");
         };
         assert_eq!(handle.tuple(), Some(second));

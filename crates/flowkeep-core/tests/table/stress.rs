@@ -52,7 +52,11 @@ fn churn<W: flowkeep_core::table::Word>(table: &SetTable<Owned<W>>, seed: u64) {
                 let _ = table.insert(place, &tuple, &entry, at(now));
             }
             3..5 => {
-                if let Some(Found { slot: handle, is_first: false }) = table.probe(place, &tuple.reversed(), &tuple) {
+                if let Some(Found {
+                    slot: handle,
+                    is_first: false,
+                }) = table.probe(place, &tuple.reversed(), &tuple)
+                {
                     if let Some(entry) = handle.entry() {
                         assert!(belongs(&tuple, &entry), "torn: {entry:?}");
                     }

@@ -218,7 +218,7 @@ impl<R: Rules> Replayer<R> {
     }
 
     /// Looks up a packet that has been on its way.
-    #[inline(never)]
+    #[inline(always)]
     fn arrive(&mut self, place: usize, on_event: &mut dyn FnMut(Event)) {
         let parsed = &self.on_the_way[place];
         let quote = parsed.quotes.then(|| &self.quotes[place]);

@@ -131,7 +131,14 @@ impl<R: Rules> Connections<R> {
                 alarms.set(&tuple, &entry);
             }
             let (flags, reported) = (parsed.tcp_flags, found.monitor.is_some_and(|n| n != 0));
-            let change = change_of(found.status, found.reopened, reported, flags, &tuple, &entry);
+            let change = change_of(
+                found.status,
+                found.reopened,
+                reported,
+                flags,
+                &tuple,
+                &entry,
+            );
             if let Some(change) = change {
                 self.tell(change.into(), parsed, &tuple, &entry, on_event);
             }
@@ -233,13 +240,7 @@ impl<R: Rules> Connections<R> {
 
     /// Notes an ICMP error with the connection that it is about.
     #[inline(never)]
-    fn note_icmp_error(
-        &mut self,
-        packet: &Parsed,
-        quote: &Tuple,
-        tuple: &Tuple,
-        entry: &Entry,
-    ) {
+    fn note_icmp_error(&mut self, packet: &Parsed, quote: &Tuple, tuple: &Tuple, entry: &Entry) {
         let [icmp_type, code] = packet.icmp;
         let error = IcmpError {
             time: Timestamp(packet.seen.time),
@@ -310,15 +311,17 @@ impl<R: Rules> Connections<R> {
     /// Every connection, by the time at which it began.
     pub(super) fn for_each(&self, mut each: impl FnMut(&Connection)) {
         let ended = self.table.take_ended();
-        // Sixteen bytes a connection: where it is, and by what it is sorted.
+        // Sixteen bytes a connection, which compare as one number: when it began, and where it is.
+        let key = |created: u64, number: u64| u128::from(created) << 64 | u128::from(number);
         let among_ended = (ended.iter().zip(0_u64..))
-            .map(|(ended, number)| (ended.created, number | AMONG_ENDED));
+            .map(|(ended, number)| key(ended.created, number | AMONG_ENDED));
         let alive = self
             .table
             .iter()
-            .map(|(number, _, entry)| (entry.created, number));
-        let mut order: Vec<(u64, u64)> = among_ended.chain(alive).collect();
-        let get = |number: u64| {
+            .map(|(number, _, entry)| key(entry.created, number));
+        let mut order: Vec<u128> = among_ended.chain(alive).collect();
+        let get = |key: u128| {
+            let number = key as u64;
             if number & AMONG_ENDED != 0 {
                 ended.get((number & !AMONG_ENDED) as usize).copied()
             } else {
@@ -329,14 +332,14 @@ impl<R: Rules> Connections<R> {
         };
         order.sort_unstable();
         // The same, whatever the table's seed.
-        for at_once in order.chunk_by_mut(|(one, _), (other, _)| one == other) {
+        for at_once in order.chunk_by_mut(|one, other| one >> 64 == other >> 64) {
             if at_once.len() > 1 {
-                at_once.sort_unstable_by_key(|&(_, number)| get(number).map(|ended| ended.tuple));
+                at_once.sort_unstable_by_key(|&key| get(key).map(|ended| ended.tuple));
             }
         }
         order
             .iter()
-            .filter_map(|&(_, number)| get(number))
+            .filter_map(|&key| get(key))
             // Entries that only relate errors are no connections.
             .filter(|ended| !ended.tuple.flags().contains(Flags::RELATED))
             .for_each(|ended| each(&self.describe(&ended)));

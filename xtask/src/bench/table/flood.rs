@@ -69,7 +69,9 @@ impl Scene<'_> {
                 length: LENGTH,
                 now,
             };
-            self.tracker.create(&mut found.tuple(&packet, &request), &creation).ok()?;
+            self.tracker
+                .create(&mut found.tuple(&packet, &request), &creation)
+                .ok()?;
         }
         Some(found.status)
     }
