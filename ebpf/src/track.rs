@@ -6,7 +6,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use flowkeep_core::Error;
 use flowkeep_core::packet::{
-    Bytes, Link, LinkType, Network, Packet, ipv4, ipv6, link, quoted, transport,
+    Bytes, Link, LinkType, Network, ipv4, ipv6, link, quoted, transport,
 };
 use flowkeep_core::rules;
 use flowkeep_core::table::{SetTable, Table};
@@ -74,7 +74,7 @@ pub(crate) struct Scratch {
     tuple: Tuple,
 }
 
-/// The part of a [`Packet`] that tracking needs. An `Option` is not stored: the bytes of a `None`
+/// The part of a [`Packet`](flowkeep_core::packet::Packet) that tracking needs. An `Option` is not stored: the bytes of a `None`
 /// are unset, and the verifier refuses to see them copied.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -84,20 +84,6 @@ struct Seen {
     tcp_flags: u8,
     icmp: [u8; 2],
     later_fragment: bool,
-}
-
-impl Seen {
-    #[inline(always)]
-    const fn packet(&self) -> Packet {
-        Packet {
-            tuple: self.tuple,
-            tcp_flags: self.tcp_flags,
-            quote: None,
-            icmp: self.icmp,
-            length: self.length,
-            later_fragment: self.later_fragment,
-        }
-    }
 }
 
 impl Scratch {
@@ -282,19 +268,18 @@ fn parse_quote(bytes: &Loaded, scratch: &mut Scratch, family: Family) -> Outcome
 fn look_up<const DIRECTION: u8>(maps: Maps, scratch: &mut Scratch) -> bool {
     let table = SetTable::new(maps);
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
-    let packet = scratch.packet.packet();
+    let packet = &scratch.packet;
     let request = Request::new(
         const { direction(DIRECTION) },
         u64::from(packet.length),
         scratch.now,
     );
-    let Ok(found) = tracker.lookup(&packet, &request, None) else {
-        return false;
-    };
+    let place = table.place(&packet.tuple);
+    let found = tracker.lookup_tuple(place, &packet.tuple, packet.tcp_flags, &request, None);
     if found.slot.is_some() {
         return false;
     }
-    scratch.tuple = found.tuple(&packet, &request);
+    scratch.tuple = found.tuple_of(&packet.tuple, &request);
     true
 }
 

@@ -270,20 +270,21 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         request: &Request,
         state: Option<&mut State>,
     ) -> Lookup<T::Slot<'a>> {
-        let [reverse, forward] = request.keys(tuple);
+        let keys = request.keys(tuple);
+        let [reverse, forward] = &keys;
         let asks = Asks {
             tcp_flags: (tuple.protocol() == protocol::TCP).then_some(tcp_flags),
             request,
         };
         let found = |is_first| move |slot| Found { slot, is_first };
         let found = match request.scope {
-            Scope::Both => self.table.probe(place, &reverse, &forward),
-            Scope::Reverse => self.table.find(place, &reverse).map(found(true)),
-            Scope::Forward => self.table.find(place, &forward).map(found(false)),
+            Scope::Both => self.table.probe(place, reverse, forward),
+            Scope::Reverse => self.table.find(place, reverse).map(found(true)),
+            Scope::Forward => self.table.find(place, forward).map(found(false)),
         };
         let Some(found) = found else {
             let is_reverse = request.scope == Scope::Reverse;
-            let key = if is_reverse { &reverse } else { &forward };
+            let key = if is_reverse { reverse } else { forward };
             return self.new_connection(Some(self.settings.report_headers), key, is_reverse, false);
         };
         let plain = <T::Slot<'a> as Slot>::RENEWS
@@ -313,7 +314,12 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 is_reverse: found.is_first,
             };
         }
-        self.touch_all(place, found, *tuple, asks.tcp_flags, *request, state)
+        if cfg!(target_arch = "bpf") {
+            // One function, so that nothing is on the kernel's small stack twice.
+            self.touch_all(place, found, &keys, &asks, state)
+        } else {
+            self.touch_apart(place, found, *tuple, asks.tcp_flags, *request, state)
+        }
     }
 
     /// The short way of most packets: no SYN, FIN or RST, and the entry goes on as it is. Whether a
@@ -343,24 +349,36 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         Some(due)
     }
 
-    /// The long way: every kind of packet and of entry.
-    #[cfg_attr(target_arch = "bpf", inline(always))]
-    #[cfg_attr(not(target_arch = "bpf"), inline(never))]
-    fn touch_all(
+    /// [`Self::touch_all`], apart. By value: references would keep all of this in memory on the
+    /// short way too.
+    #[inline(never)]
+    fn touch_apart(
         &self,
         place: T::Place,
         found: Found<T::Slot<'a>>,
-        // By value: a reference would keep them in memory on the short way too.
         tuple: Tuple,
         tcp_flags: Option<u8>,
         request: Request,
-        mut state: Option<&mut State>,
+        state: Option<&mut State>,
     ) -> Lookup<T::Slot<'a>> {
         let asks = Asks {
             tcp_flags,
             request: &request,
         };
-        let [reverse, forward] = request.keys(&tuple);
+        self.touch_all(place, found, &request.keys(&tuple), &asks, state)
+    }
+
+    /// The long way: every kind of packet and of entry.
+    #[inline(always)]
+    fn touch_all(
+        &self,
+        place: T::Place,
+        found: Found<T::Slot<'a>>,
+        [reverse, forward]: &[Tuple; 2],
+        asks: &Asks<'_>,
+        mut state: Option<&mut State>,
+    ) -> Lookup<T::Slot<'a>> {
+        let request = asks.request;
         let (mut slot, mut side) = match found.is_first {
             true => (found.slot, Side::Reverse),
             false => (found.slot, Side::Forward),
@@ -369,7 +387,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         let missed = self.settings.report_headers;
         let (mut monitor, mut reopened) = (missed, false);
         loop {
-            match self.touch(slot, side, &asks, state.as_deref_mut()) {
+            match self.touch(slot, side, asks, state.as_deref_mut()) {
                 Touched::Hit {
                     monitor: reported,
                     reopened: again,
@@ -377,16 +395,14 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                     let is_reverse = side == Side::Reverse;
                     let (status, key, monitor) = match side {
                         Side::Reverse if reverse.flags().contains(Flags::RELATED) => {
-                            (Status::Related, &reverse, reported)
+                            (Status::Related, reverse, reported)
                         }
-                        Side::Reverse => (Status::Reply, &reverse, reported),
+                        Side::Reverse => (Status::Reply, reverse, reported),
                         Side::Forward if request.scope == Scope::Forward => {
-                            (Status::Established, &forward, reported)
+                            (Status::Established, forward, reported)
                         }
                         // A closed entry says nothing: then it is what was said before.
-                        Side::Forward => {
-                            (Status::Established, &forward, reported.or(Some(monitor)))
-                        }
+                        Side::Forward => (Status::Established, forward, reported.or(Some(monitor))),
                     };
                     return Lookup {
                         status,
@@ -403,14 +419,14 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 Touched::Missed => monitor = missed,
             }
             if side == Side::Reverse && request.scope == Scope::Reverse {
-                return self.new_connection(Some(monitor), &reverse, true, reopened);
+                return self.new_connection(Some(monitor), reverse, true, reopened);
             }
             if side == Side::Forward {
-                return self.new_connection(Some(monitor), &forward, false, reopened);
+                return self.new_connection(Some(monitor), forward, false, reopened);
             }
             // The reverse entry was of no use. This happens once.
-            let Some(own) = self.table.find(place, &forward) else {
-                return self.new_connection(Some(missed), &forward, false, reopened);
+            let Some(own) = self.table.find(place, forward) else {
+                return self.new_connection(Some(missed), forward, false, reopened);
             };
             (slot, side) = (own, Side::Forward);
         }
