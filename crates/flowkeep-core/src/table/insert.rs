@@ -3,10 +3,10 @@
 use super::hash::Place;
 use super::layout::{Head, LANES, Record, Statistic};
 use super::memory::Memory;
-use super::record::{Handle, Life};
+use super::record::{Handle, Life, visible};
 use super::sets::{CANDIDATES, SetTable};
 use super::word::Word;
-use crate::entry::{Entry, Marks};
+use crate::entry::{Entry, Marks, Progress};
 use crate::error::Refusal;
 use crate::tuple::Tuple;
 
@@ -424,6 +424,14 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     /// Removes an entry if it is still the one that was found.
     pub fn remove(&self, handle: &Handle<'_, M::Word>) -> bool {
         self.remove_if(handle, |_| true)
+    }
+
+    /// Removes an entry if it is still the one that was found, and no packet has changed its
+    /// lifetime or its marks since it was judged.
+    pub fn remove_unchanged(&self, handle: &Handle<'_, M::Word>, judged: &Progress) -> bool {
+        self.remove_if(handle, |life| {
+            life.lifetime() == judged.lifetime && visible(life.marks()) == judged.marks
+        })
     }
 
     #[inline]

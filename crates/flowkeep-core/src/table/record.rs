@@ -230,7 +230,7 @@ impl<W: Word> Record<W> {
 
 /// Without the marks that are the table's own.
 #[inline]
-const fn visible(marks: Marks) -> Marks {
+pub(super) const fn visible(marks: Marks) -> Marks {
     Marks(marks.0 & !(Marks::LIVE.0 | Marks::BUSY.0))
 }
 

@@ -112,6 +112,32 @@ fn a_removed_entry_is_gone_for_all() {
     a_removed_entry_is_gone::<false>();
 }
 
+fn what_changed_since_it_was_judged_stays<const SHARED: bool>() {
+    let (memory, words) = memory::<SHARED>(1, 1);
+    let table = SetTable::new(memory);
+    let handle = store(&table, 3);
+    let judged = progress(&handle);
+    let mut answered = judged;
+    answered.marks.insert(Marks::REPLIED);
+    let mut refreshed = answered;
+    refreshed.lifetime += 1;
+    for after in [answered, refreshed] {
+        let before = progress(&handle);
+        assert!(handle.advance(&before, &after));
+        assert!(!table.remove_unchanged(&handle, &judged));
+        assert_eq!(handle.progress(), Some(after));
+    }
+    assert!(table.remove_unchanged(&handle, &refreshed));
+    assert_eq!(handle.progress(), None);
+    check(&table, &words);
+}
+
+#[test]
+fn an_entry_that_changed_since_it_was_judged_stays() {
+    what_changed_since_it_was_judged_stays::<true>();
+    what_changed_since_it_was_judged_stays::<false>();
+}
+
 fn an_overtaken_advance_changes_nothing<const SHARED: bool>() {
     let (memory, _) = memory::<SHARED>(1, 1);
     let table = SetTable::new(memory);

@@ -13,6 +13,9 @@ use crate::filter::Filter;
 use crate::replay::{SECOND, Summary};
 use crate::walk::{self, View};
 
+/// How often a connection is judged anew that packets change meanwhile. Once a second is usual.
+const TRIES: usize = 8;
+
 /// The tracker that lives in a folder, whoever started it.
 #[derive(Debug)]
 pub struct Pinned {
@@ -106,14 +109,27 @@ impl Pinned {
     pub fn delete(&self, filter: &Filter) -> u64 {
         let view = self.view(false);
         let table = self.kernel.table();
-        let mut deleted = 0;
-        for (handle, tuple, entry) in table.iter() {
-            let fits = view
-                .connection(&tuple, &entry)
-                .is_some_and(|connection| filter.matches(&connection));
-            deleted += u64::from(fits && table.remove(&handle));
-        }
-        deleted
+        let delete = |index| {
+            for _ in 0..TRIES {
+                let Some((handle, tuple, entry)) = table.at(index) else {
+                    return false;
+                };
+                let fits = view
+                    .connection(&tuple, &entry)
+                    .is_some_and(|connection| filter.matches(&connection));
+                if !fits {
+                    return false;
+                }
+                // If a packet came in between, it may fit no longer.
+                if table.remove_unchanged(&handle, &entry.progress) {
+                    return true;
+                }
+            }
+            false
+        };
+        // Records are numbered by 32 bits.
+        let records = 0..table.capacity() as u32;
+        records.filter(|&index| delete(index)).count() as u64
     }
 
     /// Empties the table, and says how many connections were in it that had not expired.
