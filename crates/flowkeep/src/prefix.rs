@@ -8,7 +8,12 @@ use ipnet::IpNet;
 
 /// Addresses that share their first bits: `192.0.2.0/24`, `2001:db8::/32`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Prefix(IpNet);
+pub struct Prefix {
+    net: IpNet,
+    /// The address's bits, and those of them that matter: to compare a million addresses.
+    bits: u128,
+    mask: u128,
+}
 
 /// A text is neither an address nor a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,10 +28,23 @@ pub enum PrefixError {
 }
 
 impl Prefix {
+    /// Of a network without bits past its length.
+    fn new(net: IpNet) -> Self {
+        let (bits, mask) = match net {
+            IpNet::V4(net) => (net.addr().to_bits().into(), net.netmask().to_bits().into()),
+            IpNet::V6(net) => (net.addr().to_bits(), net.netmask().to_bits()),
+        };
+        Self { net, bits, mask }
+    }
+
     /// Whether an address has the prefix.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.contains(&address)
+        let (same_family, bits) = match address {
+            IpAddr::V4(address) => (self.net.addr().is_ipv4(), u128::from(address.to_bits())),
+            IpAddr::V6(address) => (self.net.addr().is_ipv6(), address.to_bits()),
+        };
+        same_family & (bits & self.mask == self.bits)
     }
 }
 
@@ -36,17 +54,17 @@ impl FromStr for Prefix {
     /// Bits past the prefix length count for nothing: `192.0.2.7/24` is `192.0.2.0/24`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let Some((address, length)) = text.split_once('/') else {
-            return Ok(Self(IpNet::from(text.parse::<IpAddr>()?)));
+            return Ok(Self::new(IpNet::from(text.parse::<IpAddr>()?)));
         };
         let length = length.parse().map_err(|_| PrefixError::Length)?;
         let net = IpNet::new(address.parse()?, length).map_err(|_| PrefixError::Length)?;
-        Ok(Self(net.trunc()))
+        Ok(Self::new(net.trunc()))
     }
 }
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.net.fmt(f)
     }
 }
 

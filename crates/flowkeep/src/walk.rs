@@ -81,19 +81,30 @@ pub(crate) fn for_each<M: Memory>(
     let mut tally = Tally::default();
     // Sixteen bytes a connection: when it began, and where it is.
     let mut order: Vec<(u64, u32)> = Vec::new();
-    for (handle, tuple, entry) in table.iter() {
-        // Most do not fit, and that is seen at the ends alone.
-        let (originator, responder) = ends(&tuple);
-        let fits = filter.fits_ends(tuple.protocol(), [originator, responder]);
-        if !fits && !summarise {
+    let memory = table.memory();
+    // Records are numbered by 32 bits.
+    for index in 0..table.capacity() as u32 {
+        // Most do not fit, and that is seen at the tuple alone, of whatever entry it is.
+        let fits = |tuple: &Tuple| {
+            let (originator, responder) = ends(tuple);
+            filter.fits_ends(tuple.protocol(), [originator, responder])
+        };
+        if !summarise
+            && !memory
+                .record(index)
+                .is_some_and(|record| fits(&record.tuple()))
+        {
             continue;
         }
+        let Some((_, tuple, entry)) = table.at(index) else {
+            continue;
+        };
         let Some(connection) = view.connection(&tuple, &entry) else {
             continue;
         };
         tally.note(&connection);
-        if fits && filter.fits_state(connection.state) {
-            order.push((entry.created, handle.index()));
+        if fits(&tuple) && filter.fits_state(connection.state) {
+            order.push((entry.created, index));
         }
     }
     order.sort_unstable();
