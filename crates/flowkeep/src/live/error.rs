@@ -26,6 +26,12 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
+    /// The tracker of a folder was there, and is not any more.
+    #[error("the tracker in {} has ended", folder.display())]
+    Ended {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Another process holds a folder.
     #[error(
         "another 'flowkeep run' has {}; end it first, or give this one a --folder of its own",

@@ -1,7 +1,8 @@
 //! A tracker as others see it.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 
 use flowkeep_bpf::Kernel;
 use flowkeep_core::settings::Settings;
@@ -21,6 +22,8 @@ const TRIES: usize = 8;
 pub struct Pinned {
     kernel: Kernel,
     folder: Folder,
+    /// The inode of its pin: another tracker in the same folder has another.
+    pin: u64,
 }
 
 impl Pinned {
@@ -30,7 +33,7 @@ impl Pinned {
     /// [`Error::NoTracker`] if there is none, [`Error::Missing`] without the privilege,
     /// [`Error::Kernel`] if it is of another version.
     pub fn open(folder: &Folder) -> Result<Self, Error> {
-        match fs::metadata(folder.path().join("HEADER")) {
+        let pin = match pin(folder) {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 return Err(folder.failed(error));
             }
@@ -39,12 +42,26 @@ impl Pinned {
                     folder: folder.path().to_owned(),
                 });
             }
-            Ok(_) => {}
-        }
+            Ok(pin) => pin,
+        };
         let kernel = Kernel::open(folder.path())?;
         Ok(Self {
             kernel,
             folder: folder.clone(),
+            pin,
+        })
+    }
+
+    /// Makes sure that it is still the one that lives in its folder.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub fn lives(&self) -> Result<(), Error> {
+        if pin(&self.folder).ok() == Some(self.pin) {
+            return Ok(());
+        }
+        Err(Error::Ended {
+            folder: self.folder.path().to_owned(),
         })
     }
 
@@ -91,17 +108,6 @@ impl Pinned {
     ) -> Summary {
         let view = self.view(expired);
         walk::for_each(self.kernel.table(), &view, filter, summarise, each)
-    }
-
-    fn view(&self, expired: bool) -> View {
-        let clock = Clock::now();
-        View {
-            now: clock.seconds(),
-            ticks_per_second: SECOND,
-            epoch: clock.wall(0).0,
-            settings: self.settings(),
-            expired,
-        }
     }
 
     /// Deletes the connections that fit the filter, and says how many those were. A packet of one
@@ -155,7 +161,27 @@ impl Pinned {
         self.kernel.configure(settings);
     }
 
-    pub(super) fn into_kernel(self) -> Kernel {
-        self.kernel
+    pub(super) const fn kernel(&self) -> &Kernel {
+        &self.kernel
     }
+
+    pub(super) const fn kernel_mut(&mut self) -> &mut Kernel {
+        &mut self.kernel
+    }
+
+    pub(super) fn view(&self, expired: bool) -> View {
+        let clock = Clock::now();
+        View {
+            now: clock.seconds(),
+            ticks_per_second: SECOND,
+            epoch: clock.wall(0).0,
+            settings: self.settings(),
+            expired,
+        }
+    }
+}
+
+/// The inode of the pin that every tracker has.
+fn pin(folder: &Folder) -> io::Result<u64> {
+    Ok(fs::metadata(folder.path().join("HEADER"))?.ino())
 }

@@ -71,11 +71,13 @@ impl Tracker {
     /// # Errors
     /// What is missing, or refused by the kernel, or in the way.
     pub fn start(options: &Options) -> Result<Self, Error> {
-        let interfaces = options
-            .interfaces
-            .iter()
-            .map(|name| Interface::find(name))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut interfaces: Vec<Interface> = Vec::new();
+        for name in &options.interfaces {
+            let found = Interface::find(name)?;
+            if !interfaces.contains(&found) {
+                interfaces.push(found);
+            }
+        }
         let lock = options.folder.claim()?;
         let attached = interface::pinned(options.folder.path());
         let other = attached.iter().find(|(name, mode)| {

@@ -4,14 +4,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::sleep;
 use std::time::Duration;
 
-use flowkeep_bpf::{self as bpf, Kernel, Kind};
+use flowkeep_bpf::{self as bpf, Kind};
 use flowkeep_core::entry::{Counters, Entry};
 use flowkeep_core::table::Replaced;
 use flowkeep_core::tracker::Change;
 use flowkeep_core::tuple::{Flags, Tuple};
 
 use super::sweep::Sweeper;
-use super::{Clock, Error, Folder, Pinned};
+use super::{Error, Folder, Pinned};
 use crate::connection::{Event, EventKind, IcmpError};
 use crate::replay::SECOND;
 use crate::walk::View;
@@ -26,7 +26,7 @@ const BATCH: usize = 16_384;
 pub struct Watcher {
     /// Dropped first: the programs no longer send.
     events: bpf::Events,
-    kernel: Kernel,
+    pinned: Pinned,
     sweeper: Sweeper,
 }
 
@@ -37,10 +37,10 @@ impl Watcher {
     /// [`Error::NoTracker`], [`Error::Watched`] if somebody else reads, [`Error::Missing`] without
     /// the privilege.
     pub fn start(folder: &Folder) -> Result<Self, Error> {
-        let mut kernel = Pinned::open(folder)?.into_kernel();
+        let mut pinned = Pinned::open(folder)?;
         let mut tries = 3;
         let events = loop {
-            match kernel.events() {
+            match pinned.kernel_mut().events() {
                 // 'flowkeep run' sweeps while nobody watches, and is told from a reader by nothing
                 // but how long it takes.
                 Err(bpf::Error::Watched) if tries > 0 => {
@@ -57,7 +57,7 @@ impl Watcher {
         };
         Ok(Self {
             events,
-            kernel,
+            pinned,
             sweeper: Sweeper::default(),
         })
     }
@@ -65,7 +65,7 @@ impl Watcher {
     /// Tells `each` of the events that are there, up to a limit, each with the packet of the
     /// connection that it comes from, if it comes from one.
     pub fn read(&mut self, mut each: impl FnMut(&Event, Option<&bpf::Packet>)) {
-        let view = self.view();
+        let view = self.pinned.view(true);
         for event in self.events.by_ref().take(BATCH) {
             if let Some(told) = describe(&view, &event) {
                 // The packet of what was replaced is that of the connection that took its place.
@@ -78,13 +78,21 @@ impl Watcher {
     /// Removes connections that have expired, for as long as the budget lasts, and tells `each`
     /// of their expiries. A call goes on where the one before has ended.
     pub fn sweep(&mut self, budget: Duration, mut each: impl FnMut(&Event)) {
-        let view = self.view();
-        let table = self.kernel.table();
+        let view = self.pinned.view(true);
+        let table = self.pinned.kernel().table();
         self.sweeper.sweep(table, budget, |tuple, entry| {
             if let Some(event) = expiry(&view, tuple, entry) {
                 each(&event);
             }
         });
+    }
+
+    /// Makes sure that the tracker has not ended.
+    ///
+    /// # Errors
+    /// [`Error::Ended`].
+    pub fn lives(&self) -> Result<(), Error> {
+        self.pinned.lives()
     }
 
     /// How many events were lost since it began, because they came faster than they were read.
@@ -93,17 +101,6 @@ impl Watcher {
     /// [`Error::Kernel`].
     pub fn lost(&self) -> Result<u64, Error> {
         Ok(self.events.lost()?)
-    }
-
-    fn view(&self) -> View {
-        let clock = Clock::now();
-        View {
-            now: clock.seconds(),
-            ticks_per_second: SECOND,
-            epoch: clock.wall(0).0,
-            settings: self.kernel.settings(),
-            expired: true,
-        }
     }
 }
 

@@ -114,7 +114,7 @@ Exit status:
   2  the command line is wrong
   3  not permitted, or this machine lacks something
   4  another one watches
-  5  there is no tracker";
+  5  there is no tracker, or it has ended";
 
 pub(super) const CHECK: &str = "\
 Say what this machine offers

@@ -37,7 +37,7 @@ const fn status_of(error: &Error) -> u8 {
     match error {
         Error::Missing { .. } => 3,
         Error::Busy { .. } | Error::Watched { .. } => 4,
-        Error::NoTracker { .. } => 5,
+        Error::NoTracker { .. } | Error::Ended { .. } => 5,
         _ => 1,
     }
 }

@@ -37,7 +37,10 @@ pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
         if arguments.output == StatsFormat::Table {
             println!();
         }
-        match show(&pinned, arguments.output, &mut before) {
+        let shown = pinned
+            .lives()
+            .and_then(|()| show(&pinned, arguments.output, &mut before));
+        match shown {
             Ok(ExitCode::SUCCESS) => {}
             Ok(code) => return code,
             Err(error) => return failure(&error),

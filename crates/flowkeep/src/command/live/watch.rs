@@ -30,15 +30,21 @@ pub(in crate::command) fn watch(arguments: &arguments::Watch) -> ExitCode {
         Ok(screen) => screen,
         Err(code) => return code,
     };
-    match follow(&mut watcher, &mut screen, &signals) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => screen.written = Err(error),
-        Err(error) => return failure(&error),
-    }
+    let end = follow(&mut watcher, &mut screen, &signals);
     // Before the last words: what comes from now on is nobody's loss.
     let lost = watcher.lost();
     drop(watcher);
-    screen.end(lost.unwrap_or(0))
+    match end {
+        Ok(Ok(())) => screen.end(lost.unwrap_or(0)),
+        Ok(Err(error)) => {
+            screen.written = Err(error);
+            screen.end(lost.unwrap_or(0))
+        }
+        Err(error) => {
+            screen.end(lost.unwrap_or(0));
+            failure(&error)
+        }
+    }
 }
 
 /// Shows events until there is a reason to end.
@@ -58,6 +64,7 @@ fn follow(
         if Instant::now() >= tick {
             watcher.sweep(SWEEP_FOR, |event| screen.event(event, None));
             screen.lost(watcher.lost()?);
+            watcher.lives()?;
             tick = Instant::now() + TICK;
         }
         screen.flush();
