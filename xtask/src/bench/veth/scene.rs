@@ -25,6 +25,8 @@ pub(in crate::bench) const SERVER: [u8; 4] = [192, 0, 2, 2];
 pub(in crate::bench) enum Tracking {
     /// Nobody.
     Nothing,
+    /// Nobody, by a program on both hooks that returns at once.
+    Empty,
     /// Our programs, on both hooks.
     Flowkeep,
     /// The classic design, on both hooks.
@@ -34,8 +36,9 @@ pub(in crate::bench) enum Tracking {
 }
 
 impl Tracking {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::Nothing,
+        Self::Empty,
         Self::Flowkeep,
         Self::Reference,
         Self::NfConntrack,
@@ -45,6 +48,7 @@ impl Tracking {
     pub(in crate::bench) const fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
+            Self::Empty => "empty program",
             Self::Flowkeep => "flowkeep",
             Self::Reference => "reference",
             Self::NfConntrack => "nf_conntrack",
@@ -87,9 +91,14 @@ impl Scene {
         };
         match tracking {
             Tracking::Nothing => {}
+            Tracking::Empty => {
+                let programs = ["empty", "empty"];
+                scene.reference = Some(scene.server.enter(|| classic(slots, programs))?);
+            }
             Tracking::Flowkeep => scene.ours = Some(scene.server.enter(|| flowkeep(slots))?),
             Tracking::Reference => {
-                scene.reference = Some(scene.server.enter(|| classic(slots))?);
+                let programs = ["ref_ingress", "ref_egress"];
+                scene.reference = Some(scene.server.enter(|| classic(slots, programs))?);
             }
             Tracking::NfConntrack => {
                 scene.server.ruleset(RULES)?;
@@ -129,7 +138,7 @@ impl Scene {
     /// Fails unless whoever is said to track has seen at least so many connections.
     pub(super) fn verify(&self, connections: u64) -> Result<()> {
         let seen = match self.tracking {
-            Tracking::Nothing => return Ok(()),
+            Tracking::Nothing | Tracking::Empty => return Ok(()),
             Tracking::Flowkeep => self.created()?.context("nothing is loaded")?,
             Tracking::Reference => {
                 let driver = self.reference.as_ref().context("nothing is loaded")?;
@@ -163,13 +172,13 @@ fn flowkeep(slots: u32) -> Result<Kernel> {
     Ok(kernel)
 }
 
-/// As [`flowkeep`], the reference's.
-fn classic(slots: u32) -> Result<Driver> {
+/// As [`flowkeep`], two programs of the reference's object: for what arrives, for what leaves.
+fn classic(slots: u32, [ingress, egress]: [&str; 2]) -> Result<Driver> {
     let options = driver::Options::new(slots);
     let mut driver = Driver::new(options, &Packets::random(1, &mut Random::new(1)))?;
     for (name, side) in [
-        ("ref_ingress", TcAttachType::Ingress),
-        ("ref_egress", TcAttachType::Egress),
+        (ingress, TcAttachType::Ingress),
+        (egress, TcAttachType::Egress),
     ] {
         let order = TcAttachOptions::TcxOrder(LinkOrder::default());
         driver
