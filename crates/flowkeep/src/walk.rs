@@ -81,7 +81,6 @@ pub(crate) fn for_each<M: Memory>(
     let mut tally = Tally::default();
     // Sixteen bytes a connection: when it began, and where it is.
     let mut order: Vec<(u64, u32)> = Vec::new();
-<<<<<<< HEAD
     let memory = table.memory();
     // Records are numbered by 32 bits.
     for index in 0..table.capacity() as u32 {
@@ -98,17 +97,6 @@ pub(crate) fn for_each<M: Memory>(
             continue;
         }
         let Some((_, tuple, entry)) = table.at(index) else {
-=======
-    for (index, seen) in table.tuples() {
-        // Most do not fit, and that is seen at the ends alone.
-        let (originator, responder) = ends(&seen);
-        let fits = filter.fits_ends(seen.protocol(), [originator, responder]);
-        if !fits && !summarise {
-            continue;
-        }
-        let still = table.at(index).filter(|(_, tuple, _)| *tuple == seen);
-        let Some((handle, tuple, entry)) = still else {
->>>>>>> 37f4264 (table: look for a few connections among many by their tuples alone)
             continue;
         };
         let Some(connection) = view.connection(&tuple, &entry) else {

@@ -207,18 +207,6 @@ impl<W: Word> Record<W> {
         }
     }
 
-    /// The tuple, if the slot holds an entry and it is not replaced while it is read.
-    pub(super) fn tuple_if_live(&self) -> Option<Tuple> {
-        let before = Life(self.life.load_acquire());
-        if !before.live() {
-            return None;
-        }
-        let tuple = self.read_tuple();
-        W::fence_acquire();
-        let after = Life(self.life.load());
-        (after.live() && after.generation() == before.generation()).then_some(tuple)
-    }
-
     /// Tuple and entry, if the slot holds one and it is not replaced while it is read.
     #[must_use]
     pub fn contents(&self) -> Option<(Tuple, Entry)> {

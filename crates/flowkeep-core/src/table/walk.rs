@@ -46,16 +46,6 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         (0..self.records()).filter_map(|index| self.at(index))
     }
 
-    /// The tuples of all entries, each with the number of its slot. Reads half of what
-    /// [`Self::iter`] reads: for whoever looks for a few among many, and takes those by
-    /// [`Self::at`], where another entry may be by then.
-    pub fn tuples(&self) -> impl Iterator<Item = (u32, Tuple)> {
-        (0..self.records()).filter_map(|index| {
-            let record = self.memory.record(index)?;
-            Some((index, record.tuple_if_live()?))
-        })
-    }
-
     /// The entry in a slot, by the number that [`Handle::index`] gives.
     #[must_use]
     pub fn at(&self, index: u32) -> Option<(Handle<'_, M::Word>, Tuple, Entry)> {

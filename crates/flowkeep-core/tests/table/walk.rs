@@ -40,12 +40,7 @@ fn a_census_counts_each_entry_once_and_expired_ones_as_that() {
         unanswered: 2 + 4,
     };
     assert_eq!(table.census(NOW), expected);
-    let whole: Vec<_> = table
-        .iter()
-        .map(|(handle, tuple, _)| (handle.index(), tuple))
-        .collect();
-    assert_eq!(whole.len(), 45, "expired ones are there");
-    assert_eq!(table.tuples().collect::<Vec<_>>(), whole);
+    assert_eq!(table.iter().count(), 45, "expired ones are there");
 }
 
 #[test]
