@@ -13,7 +13,7 @@ use flowkeep_core::tuple::{Flags, Tuple};
 use super::sweep::Sweeper;
 use super::{Error, Folder, Pinned};
 use crate::connection::{Event, EventKind, IcmpError};
-use crate::replay::SECOND;
+use crate::replay::{Ended, SECOND};
 use crate::walk::View;
 
 /// Events that are handed on before anything else is looked at.
@@ -133,7 +133,7 @@ fn describe(view: &View, event: &bpf::Event) -> Option<Event> {
         Kind::Replaced(Replaced::Closed | Replaced::Unanswered) => EventKind::Evicted,
         Kind::Replaced(Replaced::Expired | Replaced::Renewed) => {
             let entry = event.entry.as_ref()?;
-            // One that had not expired begins again: that is an event of its own.
+            // One that had not expired begins again.
             let expired = entry.progress.expired((event.time / SECOND) as u32);
             return expired.then(|| expiry(view, &event.tuple, entry))?;
         }
@@ -150,8 +150,12 @@ fn describe(view: &View, event: &bpf::Event) -> Option<Event> {
     })
 }
 
-/// The expiry of an entry: when its timeout had passed.
+/// The expiry of an entry, when its timeout had passed; none if it made room for one that began
+/// under its tuple, which is an event of its own.
 fn expiry(view: &View, tuple: &Tuple, entry: &Entry) -> Option<Event> {
+    if Ended::new(tuple, entry).is_retired() {
+        return None;
+    }
     let time = (u64::from(entry.progress.lifetime) + 1) * SECOND;
     Some(Event {
         time: view.wall(time),
@@ -288,10 +292,15 @@ mod tests {
 
     #[test]
     fn what_is_replaced_has_expired_or_was_evicted_or_begins_again() {
-        let kind = |why, lifetime| {
-            let told = describe(&view(), &event(Kind::Replaced(why), lifetime));
+        let kind_of = |why, lifetime, last_seen| {
+            let mut event = event(Kind::Replaced(why), lifetime);
+            let entry = event.entry.as_mut().expect("an entry");
+            entry.created = 7;
+            entry.last_seen = u64::from(last_seen) * SECOND;
+            let told = describe(&view(), &event);
             told.map(|event| (event.kind, event.time.0))
         };
+        let kind = |why, lifetime| kind_of(why, lifetime, NOW - 65);
         let now = EPOCH + u64::from(NOW) * SECOND + 7;
         // The timeout had passed a second after the entry's last one.
         let passed = EPOCH + u64::from(NOW - 4) * SECOND;
@@ -316,6 +325,11 @@ mod tests {
         ] {
             assert_eq!(kind(why, lifetime), expected, "{why:?}, {lifetime}");
         }
+        let cut = kind_of(Replaced::Expired, NOW - 5, NOW);
+        assert_eq!(
+            cut, None,
+            "its lifetime was cut for one that began under its tuple"
+        );
     }
 
     #[test]

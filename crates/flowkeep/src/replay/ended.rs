@@ -44,7 +44,7 @@ impl Ended {
 
     /// Whether the connection was ended by another that began under its tuple, not by its
     /// timeout: then its lifetime was cut to before its last packet.
-    pub(super) const fn is_retired(&self) -> bool {
+    pub(crate) const fn is_retired(&self) -> bool {
         (self.lifetime as u64) < self.last_seen / SECOND
     }
 
