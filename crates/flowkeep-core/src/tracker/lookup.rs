@@ -298,8 +298,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             {
                 state.fill::<R>(&entry, request.direction.of_entry(found.is_first));
             }
-            let related = found.is_first & reverse.flags().contains(Flags::RELATED);
-            let status = select_unpredictable(found.is_first, Status::Reply, Status::Established);
+            let related = reverse.flags().contains(Flags::RELATED);
+            let statuses = [Status::Established, Status::Reply, Status::Related];
+            let status = usize::from(found.is_first) * (1 + usize::from(related));
             let port = select_unpredictable(
                 found.is_first,
                 reverse.destination_port(),
@@ -307,7 +308,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             );
             let monitor = select_unpredictable(due, self.settings.report_headers, 0);
             return Lookup {
-                status: if related { Status::Related } else { status },
+                status: statuses[status],
                 monitor: self.reported(Some(monitor), port),
                 slot: Some(found.slot),
                 reopened: false,
