@@ -86,16 +86,13 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     #[inline(never)]
     fn search_second(
         &self,
-        place: Place,
+        set: u32,
+        tag: u8,
         first: Tuple,
         second: Tuple,
     ) -> Option<Sighting<'_, M::Word>> {
-        if place.second == place.first {
-            return None;
-        }
-        let head = self.memory.head(place.second)?;
-        let matching = M::matching(head, place.tag);
-        self.scan(place.second, matching, first, second)
+        let matching = M::matching(self.memory.head(set)?, tag);
+        self.scan(set, matching, first, second)
     }
 
     /// Looks for two keys in both sets of a place.
@@ -118,8 +115,12 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         } else {
             None
         };
-        if head.displaced.load() != 0 && !found.as_ref().is_some_and(|found| found.is_first) {
-            found = self.search_second(place, *first, *second).or(found);
+        if head.displaced.load() != 0
+            && place.second != place.first
+            && !found.as_ref().is_some_and(|found| found.is_first)
+        {
+            let elsewhere = self.search_second(place.second, place.tag, *first, *second);
+            found = elsewhere.or(found);
         }
         let Sighting {
             record,

@@ -90,6 +90,14 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         &self.watch
     }
 
+    /// The place that a hash names. Computed where it is needed: a register holds the hash, and a
+    /// place would be written to memory and read again in other pieces, which stalls the processor
+    /// until all before it is done (measured: 290 instead of 170 ns a look-up).
+    #[inline(always)]
+    fn named(&self, hash: u64) -> Place {
+        Place::new(hash, self.memory.sets())
+    }
+
     /// How many entries there is room for.
     #[must_use]
     pub fn capacity(&self) -> u64 {
@@ -98,13 +106,14 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
     /// A hint that `place` will be probed soon: first step of a batch.
     #[inline]
-    pub fn prefetch(&self, place: Place) {
-        self.memory.prefetch_head(place.first);
+    pub fn prefetch(&self, place: u64) {
+        self.memory.prefetch_head(self.named(place).first);
     }
 
     /// A hint that `place` will be probed soon, once its head is there: second step of a batch.
     #[inline]
-    pub fn prefetch_entry(&self, place: Place) {
+    pub fn prefetch_entry(&self, place: u64) {
+        let place = self.named(place);
         if let Some(head) = self.memory.head(place.first) {
             let matching = M::matching(head, place.tag);
             if matching != 0 {
@@ -195,38 +204,40 @@ impl<M: Memory, O: Watch> Table for SetTable<M, O> {
         = Handle<'t, M::Word>
     where
         Self: 't;
-    type Place = Place;
+    /// The hash of the tuple.
+    type Place = u64;
 
     #[inline]
-    fn place(&self, tuple: &Tuple) -> Place {
-        Place::new(self.memory.seed().hash(tuple), self.memory.sets())
+    fn place(&self, tuple: &Tuple) -> u64 {
+        self.memory.seed().hash(tuple)
     }
 
     // In BPF, a caller that runs out of registers shares its stack with what it inlines.
     #[cfg_attr(target_arch = "bpf", inline(always))]
     #[cfg_attr(not(target_arch = "bpf"), inline)]
-    fn find(&self, place: Place, tuple: &Tuple) -> Option<Handle<'_, M::Word>> {
-        self.search(place, tuple, tuple).map(|found| found.slot)
+    fn find(&self, place: u64, tuple: &Tuple) -> Option<Handle<'_, M::Word>> {
+        self.search(self.named(place), tuple, tuple)
+            .map(|found| found.slot)
     }
 
     #[inline(always)]
     fn probe(
         &self,
-        place: Place,
+        place: u64,
         first: &Tuple,
         second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
-        self.search(place, first, second)
+        self.search(self.named(place), first, second)
     }
 
     #[inline]
     fn insert(
         &self,
-        place: Place,
+        place: u64,
         tuple: &Tuple,
         entry: &Entry,
         now: Instant,
     ) -> Result<Handle<'_, M::Word>, Refusal> {
-        self.store(place, tuple, entry, now.seconds)
+        self.store(self.named(place), tuple, entry, now.seconds)
     }
 }

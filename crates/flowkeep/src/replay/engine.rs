@@ -11,7 +11,6 @@ use flowkeep_core::table::Table;
 use flowkeep_core::tuple::{Family, Tuple};
 
 use super::fragments::{FragmentTracker, Waiting};
-use super::growing::Location;
 use super::tracking::Connections;
 use super::{Options, Summary};
 use crate::connection::{Connection, Event, Timestamp};
@@ -58,7 +57,7 @@ pub(super) struct Parsed {
     /// See [`Packet::tuple`](flowkeep_core::packet::Packet::tuple).
     pub(super) tuple: Tuple,
     /// Of the packet that it quotes, if it is an ICMP error, else its own.
-    pub(super) location: Location,
+    pub(super) hash: u64,
     pub(super) seen: Seen,
     pub(super) tcp_flags: u8,
     /// See [`Packet::icmp`](flowkeep_core::packet::Packet::icmp).
@@ -77,8 +76,6 @@ pub(super) struct Replayer<R> {
     quotes: Box<[Tuple; AHEAD]>,
     /// How many packets were sent on their way.
     sent: usize,
-    /// How often the table had grown when their locations were computed.
-    growths: u64,
     summary: Summary,
     /// Of the earliest packet and of the latest one. Until there is one, they are the wrong way
     /// round.
@@ -91,7 +88,7 @@ impl<R: Rules> Replayer<R> {
         let connections: Connections<R> = Connections::new(options)?;
         let nothing = Parsed {
             tuple: Tuple::default(),
-            location: connections.table.place(&Tuple::default()),
+            hash: 0,
             seen: Seen::default(),
             tcp_flags: 0,
             icmp: [0; 2],
@@ -103,7 +100,6 @@ impl<R: Rules> Replayer<R> {
             on_the_way: Box::new([nothing; AHEAD]),
             quotes: Box::new([Tuple::default(); AHEAD]),
             sent: 0,
-            growths: 0,
             summary: Summary::default(),
             times: [u64::MAX, 0],
             errors: [0; Error::ALL.len()],
@@ -200,12 +196,12 @@ impl<R: Rules> Replayer<R> {
             self.arrive(place, on_event);
         }
         let table = &self.connections.table;
-        let location = table.place(quote.as_ref().unwrap_or(tuple));
-        table.prefetch(location);
-        table.prefetch_entry(self.on_the_way[(self.sent + AHEAD / 2) % AHEAD].location);
+        let hash = table.place(quote.as_ref().unwrap_or(tuple));
+        table.prefetch(hash);
+        table.prefetch_entry(self.on_the_way[(self.sent + AHEAD / 2) % AHEAD].hash);
         self.on_the_way[place] = Parsed {
             tuple: *tuple,
-            location,
+            hash,
             seen,
             tcp_flags,
             icmp,
@@ -225,19 +221,6 @@ impl<R: Rules> Replayer<R> {
         if let Err(error) = self.connections.track(parsed, quote, on_event) {
             self.errors[error.index()] += 1;
         }
-        if self.growths != self.connections.table.growths() {
-            self.locate_anew();
-        }
-    }
-
-    /// The table has grown while packets were on their way.
-    #[cold]
-    fn locate_anew(&mut self) {
-        let table = &self.connections.table;
-        for (parsed, quote) in self.on_the_way.iter_mut().zip(&*self.quotes) {
-            parsed.location = table.place(if parsed.quotes { quote } else { &parsed.tuple });
-        }
-        self.growths = table.growths();
     }
 
     /// Sends the fragments on their way whose first one has come.

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    Evict, Found, Gone, Handle, LANES, Memory, Place, Replaced, Seed, SetTable, Table, Watch, Word,
+    Evict, Found, Gone, Handle, LANES, Replaced, Seed, SetTable, Table, Watch, Word,
 };
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
@@ -37,19 +37,10 @@ impl Watch for Archive {
     }
 }
 
-/// Where a tuple would be: in which part, and where there. It holds until the table grows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Location {
-    part: usize,
-    place: Place,
-}
-
 /// A table that grows.
 #[derive(Debug)]
 pub(super) struct GrowingTable {
     seed: Seed,
-    /// How often it has grown.
-    growths: u64,
     ticks_per_second: u64,
     parts: Box<[Part; PARTS]>,
     archive: Archive,
@@ -73,23 +64,15 @@ impl GrowingTable {
         };
         Ok(Self {
             seed,
-            growths: 0,
             ticks_per_second,
             parts,
             archive,
         })
     }
 
-    /// How often the table has grown.
-    #[inline]
-    pub(super) const fn growths(&self) -> u64 {
-        self.growths
-    }
-
     /// Makes the part that `tuple` belongs to a quarter larger.
     pub(super) fn grow(&mut self, tuple: &Tuple, now: Instant) -> Result<(), MemoryError> {
-        let number = self.place(tuple).part;
-        self.growths += 1;
+        let number = part_of(self.place(tuple));
         let mut sets = self.parts[number].capacity() as u32 / LANES as u32;
         'larger: loop {
             sets = sets.saturating_add((sets / 4).max(1));
@@ -114,14 +97,14 @@ impl GrowingTable {
 
     /// A hint that a tuple will be looked up soon: first step.
     #[inline]
-    pub(super) fn prefetch(&self, location: Location) {
-        self.parts[location.part].prefetch(location.place);
+    pub(super) fn prefetch(&self, hash: u64) {
+        self.part(hash).prefetch(hash);
     }
 
     /// The second step, once the first one's line is there.
     #[inline]
-    pub(super) fn prefetch_entry(&self, location: Location) {
-        self.parts[location.part].prefetch_entry(location.place);
+    pub(super) fn prefetch_entry(&self, hash: u64) {
+        self.part(hash).prefetch_entry(hash);
     }
 
     /// Every entry, with the number by which [`Self::at`] gives it again.
@@ -150,14 +133,19 @@ impl GrowingTable {
     /// Takes an entry out of the table and into the archive.
     pub(super) fn end(&self, tuple: &Tuple) {
         use flowkeep_core::table::Slot as _;
-        let Location { part, place } = self.place(tuple);
-        let part = &self.parts[part];
-        if let Some(handle) = part.find(place, tuple)
+        let hash = self.place(tuple);
+        let part = self.part(hash);
+        if let Some(handle) = part.find(hash, tuple)
             && let Some(entry) = handle.entry()
         {
             self.archive.0.borrow_mut().push(Ended::new(tuple, &entry));
             part.remove(&handle);
         }
+    }
+
+    #[inline(always)]
+    fn part(&self, hash: u64) -> &Part {
+        &self.parts[part_of(hash)]
     }
 
     /// The connections that were let go so far, which are then the caller's.
@@ -176,42 +164,40 @@ fn part(
     Ok(SetTable::with(memory, archive.clone(), Evict::Expired))
 }
 
+/// Bits of the hash that neither choose a set nor are the tag.
+#[inline(always)]
+const fn part_of(hash: u64) -> usize {
+    (hash >> 8) as usize % PARTS
+}
+
 impl Table for GrowingTable {
     type Slot<'t> = Handle<'t, AtomicU64>;
-    type Place = Location;
+    /// The hash: places move when a part grows.
+    type Place = u64;
 
     #[inline(always)]
-    fn place(&self, tuple: &Tuple) -> Location {
-        let hash = self.seed.hash(tuple);
-        // Bits of the hash that neither choose a set nor are the tag.
-        let part = (hash >> 8) as usize % PARTS;
-        let place = Place::new(hash, self.parts[part].memory().sets());
-        Location { part, place }
+    fn place(&self, tuple: &Tuple) -> u64 {
+        self.seed.hash(tuple)
     }
 
     #[inline]
-    fn find(&self, location: Location, tuple: &Tuple) -> Option<Self::Slot<'_>> {
-        self.parts[location.part].find(location.place, tuple)
+    fn find(&self, hash: u64, tuple: &Tuple) -> Option<Self::Slot<'_>> {
+        self.part(hash).find(hash, tuple)
     }
 
     #[inline(always)]
-    fn probe(
-        &self,
-        location: Location,
-        first: &Tuple,
-        second: &Tuple,
-    ) -> Option<Found<Self::Slot<'_>>> {
-        self.parts[location.part].probe(location.place, first, second)
+    fn probe(&self, hash: u64, first: &Tuple, second: &Tuple) -> Option<Found<Self::Slot<'_>>> {
+        self.part(hash).probe(hash, first, second)
     }
 
     #[inline]
     fn insert(
         &self,
-        location: Location,
+        hash: u64,
         tuple: &Tuple,
         entry: &Entry,
         now: Instant,
     ) -> Result<Self::Slot<'_>, Refusal> {
-        self.parts[location.part].insert(location.place, tuple, entry, now)
+        self.part(hash).insert(hash, tuple, entry, now)
     }
 }

@@ -110,13 +110,8 @@ impl<R: Rules> Connections<R> {
     ) -> Result<(), Error> {
         let request = Request::new(direction, parsed.seen.length, now);
         let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-        let found = tracker.lookup_tuple(
-            parsed.location,
-            &parsed.tuple,
-            parsed.tcp_flags,
-            &request,
-            None,
-        );
+        let found =
+            tracker.lookup_tuple(parsed.hash, &parsed.tuple, parsed.tcp_flags, &request, None);
         let Some(slot) = found.slot else {
             let tuple = found.tuple_of(&parsed.tuple, &request);
             return self.create(parsed, tuple, found.reopened, &request, on_event);
@@ -169,7 +164,7 @@ impl<R: Rules> Connections<R> {
         let direction = self.direction(&quote.swapped());
         let request = Request::new(direction, parsed.seen.length, now);
         let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-        let found = tracker.relate(parsed.location, quote, &request)?;
+        let found = tracker.relate(parsed.hash, quote, &request)?;
         if let Some(slot) = found.slot
             && let (Some(tuple), Some(entry)) = (slot.tuple(), slot.entry())
         {

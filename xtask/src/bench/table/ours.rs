@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use flowkeep::memory::Region;
 use flowkeep_core::rules::Default as Rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{LANES, Place, Seed, SetTable, Table};
+use flowkeep_core::table::{LANES, Seed, SetTable, Table};
 use flowkeep_core::tracker::{Status, Tracker};
 
 use super::contender::{Contender, Tally};
@@ -66,7 +66,7 @@ impl<const SHARED: bool> Ours<'_, SHARED> {
         let mut tally = Tally::default();
         let (batches, rest) = packets.as_chunks::<BATCH>();
         for batch in batches {
-            let places: [Place; BATCH] = core::array::from_fn(|index| {
+            let places: [u64; BATCH] = core::array::from_fn(|index| {
                 let place = tracker.place(&batch[index].packet());
                 self.table.prefetch(place);
                 place
