@@ -1,5 +1,6 @@
 //! What happens to the connections, as it happens.
 
+use std::collections::{HashMap, hash_map};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::sleep;
 use std::time::Duration;
@@ -28,6 +29,48 @@ pub struct Watcher {
     events: bpf::Events,
     pinned: Pinned,
     sweeper: Sweeper,
+    memory: IcmpMemory,
+}
+
+/// The ICMP errors about connections, which the table does not remember.
+#[derive(Debug, Default)]
+struct IcmpMemory {
+    /// By the connection's tuple and when it began.
+    errors: HashMap<(Tuple, u64), Vec<IcmpError>>,
+}
+
+/// Connections whose ICMP errors are remembered, and errors of each: whoever floods with errors
+/// gets no more memory than this.
+const MOST_CONNECTIONS: usize = 65_536;
+/// See [`MOST_CONNECTIONS`].
+const MOST_ERRORS: usize = 16;
+
+impl IcmpMemory {
+    /// Remembers an error, and returns all about its connection, the last one last.
+    fn note(&mut self, tuple: &Tuple, created: u64, error: IcmpError) -> Vec<IcmpError> {
+        let known = self.errors.len();
+        match self.errors.entry((*tuple, created)) {
+            hash_map::Entry::Vacant(_) if known >= MOST_CONNECTIONS => vec![error],
+            errors => {
+                let errors = errors.or_default();
+                if errors.len() >= MOST_ERRORS {
+                    errors.remove(0);
+                }
+                errors.push(error);
+                errors.clone()
+            }
+        }
+    }
+
+    fn about(&self, tuple: &Tuple, created: u64) -> Vec<IcmpError> {
+        let errors = self.errors.get(&(*tuple, created));
+        errors.cloned().unwrap_or_default()
+    }
+
+    /// As [`Self::about`], for the last time.
+    fn take(&mut self, tuple: &Tuple, created: u64) -> Vec<IcmpError> {
+        self.errors.remove(&(*tuple, created)).unwrap_or_default()
+    }
 }
 
 impl Watcher {
@@ -59,6 +102,7 @@ impl Watcher {
             events,
             pinned,
             sweeper: Sweeper::default(),
+            memory: IcmpMemory::default(),
         })
     }
 
@@ -67,7 +111,7 @@ impl Watcher {
     pub fn read(&mut self, mut each: impl FnMut(&Event, Option<&bpf::Packet>)) {
         let view = self.pinned.view(true);
         for event in self.events.by_ref().take(BATCH) {
-            if let Some(told) = describe(&view, &event) {
+            if let Some(told) = describe(&view, &mut self.memory, &event) {
                 // The packet of what was replaced is that of the connection that took its place.
                 let own = !matches!(event.kind, Kind::Replaced(_));
                 each(&told, own.then_some(&event.packet));
@@ -80,8 +124,9 @@ impl Watcher {
     pub fn sweep(&mut self, budget: Duration, mut each: impl FnMut(&Event)) {
         let view = self.pinned.view(true);
         let table = self.pinned.kernel().table();
+        let memory = &mut self.memory;
         self.sweeper.sweep(table, budget, |tuple, entry| {
-            if let Some(event) = expiry(&view, tuple, entry) {
+            if let Some(event) = expiry(&view, memory, tuple, entry) {
                 each(&event);
             }
         });
@@ -112,47 +157,53 @@ impl AsFd for Watcher {
 }
 
 /// An event as people know it, if there is one to tell of.
-fn describe(view: &View, event: &bpf::Event) -> Option<Event> {
+fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<Event> {
     let packet = &event.packet;
     let time = view.wall(event.time);
-    let mut icmp_errors = Vec::new();
-    let kind = match event.kind {
-        Kind::Changed(change) => {
-            if change == Change::Related {
-                let [icmp_type, code] = packet.icmp;
-                icmp_errors.push(IcmpError {
-                    time,
-                    sender: packet.sender(),
-                    icmp_type,
-                    code,
-                });
-            }
-            change.into()
-        }
-        Kind::Refused(_) => EventKind::Refused,
-        Kind::Replaced(Replaced::Closed | Replaced::Unanswered) => EventKind::Evicted,
-        Kind::Replaced(Replaced::Expired | Replaced::Renewed) => {
-            let entry = event.entry.as_ref()?;
-            // One that had not expired begins again.
-            let expired = entry.progress.expired((event.time / SECOND) as u32);
-            return expired.then(|| expiry(view, &event.tuple, entry))?;
-        }
-    };
-    let entry = match kind {
-        EventKind::Refused => never_stored(event),
+    let tuple = &event.tuple;
+    let entry = match event.kind {
+        Kind::Refused(_) => never_stored(event),
         _ => event.entry?,
+    };
+    let (kind, icmp_errors) = match event.kind {
+        Kind::Changed(Change::Related) => {
+            let [icmp_type, code] = packet.icmp;
+            let error = IcmpError {
+                time,
+                sender: packet.sender(),
+                icmp_type,
+                code,
+            };
+            let errors = memory.note(tuple, entry.created, error);
+            (EventKind::Related, errors)
+        }
+        Kind::Changed(change) => (change.into(), memory.about(tuple, entry.created)),
+        Kind::Refused(_) => (EventKind::Refused, Vec::new()),
+        Kind::Replaced(Replaced::Closed | Replaced::Unanswered) => {
+            (EventKind::Evicted, memory.take(tuple, entry.created))
+        }
+        Kind::Replaced(Replaced::Expired | Replaced::Renewed) => {
+            let expired = entry.progress.expired((event.time / SECOND) as u32);
+            if expired {
+                return expiry(view, memory, tuple, &entry);
+            }
+            // It begins again, which is an event of its own.
+            memory.take(tuple, entry.created);
+            return None;
+        }
     };
     Some(Event {
         time,
         kind,
         tcp_flags: packet.tcp_flags,
-        connection: view.connection_with(&event.tuple, &entry, icmp_errors)?,
+        connection: view.connection_with(tuple, &entry, icmp_errors)?,
     })
 }
 
 /// The expiry of an entry, when its timeout had passed; none if it made room for one that began
 /// under its tuple, which is an event of its own.
-fn expiry(view: &View, tuple: &Tuple, entry: &Entry) -> Option<Event> {
+fn expiry(view: &View, memory: &mut IcmpMemory, tuple: &Tuple, entry: &Entry) -> Option<Event> {
+    let icmp_errors = memory.take(tuple, entry.created);
     if Ended::new(tuple, entry).is_retired() {
         return None;
     }
@@ -161,7 +212,7 @@ fn expiry(view: &View, tuple: &Tuple, entry: &Entry) -> Option<Event> {
         time: view.wall(time),
         kind: EventKind::Expired,
         tcp_flags: 0,
-        connection: view.connection(tuple, entry)?,
+        connection: view.connection_with(tuple, entry, icmp_errors)?,
     })
 }
 
@@ -260,7 +311,11 @@ mod tests {
 
     #[test]
     fn a_new_connection_is_described_in_the_time_of_day() {
-        let told = describe(&view(), &event(Kind::Changed(Change::New), NOW + 60));
+        let told = describe(
+            &view(),
+            &mut IcmpMemory::default(),
+            &event(Kind::Changed(Change::New), NOW + 60),
+        );
         let told = told.expect("an event");
         assert_eq!(told.kind, EventKind::New);
         assert_eq!(told.time, Timestamp(EPOCH + u64::from(NOW) * SECOND + 7));
@@ -283,11 +338,37 @@ mod tests {
             Flags::RELATED,
         );
         event.packet.icmp = [3, 1];
-        let told = describe(&view(), &event).expect("an event");
+        let mut memory = IcmpMemory::default();
+        let told = describe(&view(), &mut memory, &event).expect("an event");
         let error = told.connection.icmp_errors.first().expect("an error");
         assert_eq!(error.sender.to_string(), "203.0.113.9");
         assert_eq!((error.icmp_type, error.code), (3, 1));
         assert_eq!(told.connection.state, State::Refused);
+        // And remembered, until it is gone.
+        let (tuple, entry) = (event.tuple, event.entry.expect("an entry"));
+        let gone = expiry(&view(), &mut memory, &tuple, &entry).expect("an event");
+        assert_eq!(gone.connection.icmp_errors, told.connection.icmp_errors);
+        assert_eq!(memory.errors.len(), 0);
+    }
+
+    #[test]
+    fn a_flood_of_icmp_errors_takes_little_memory() {
+        let error = |number| IcmpError {
+            time: Timestamp(number),
+            sender: [192, 0, 2, 1].into(),
+            icmp_type: 3,
+            code: 1,
+        };
+        let mut memory = IcmpMemory::default();
+        let tuple = event(Kind::Refused(Refusal::Full), 0).tuple;
+        for number in 1..=2 * MOST_CONNECTIONS as u64 {
+            memory.note(&tuple, number, error(number));
+            memory.note(&tuple, 1, error(number));
+        }
+        assert_eq!(memory.errors.len(), MOST_CONNECTIONS);
+        let about = memory.about(&tuple, 1);
+        assert_eq!(about.len(), MOST_ERRORS);
+        assert_eq!(about.last(), Some(&error(2 * MOST_CONNECTIONS as u64)));
     }
 
     #[test]
@@ -297,7 +378,7 @@ mod tests {
             let entry = event.entry.as_mut().expect("an entry");
             entry.created = 7;
             entry.last_seen = u64::from(last_seen) * SECOND;
-            let told = describe(&view(), &event);
+            let told = describe(&view(), &mut IcmpMemory::default(), &event);
             told.map(|event| (event.kind, event.time.0))
         };
         let kind = |why, lifetime| kind_of(why, lifetime, NOW - 65);
@@ -336,7 +417,7 @@ mod tests {
     fn what_is_refused_is_known_by_its_packet() {
         let mut event = event(Kind::Refused(Refusal::Full), 0);
         event.entry = None;
-        let told = describe(&view(), &event).expect("an event");
+        let told = describe(&view(), &mut IcmpMemory::default(), &event).expect("an event");
         assert_eq!(told.kind, EventKind::Refused);
         let Traffic { packets, bytes } = told.connection.sent;
         assert_eq!((packets, bytes), (1, 48));
