@@ -126,7 +126,7 @@ fn write(settings: &Settings, bytes: &mut [u8]) {
     }
 }
 
-/// The inverse of [`write`].
+/// The inverse of [`write()`].
 fn read(bytes: &[u8]) -> Settings {
     let number = |at: usize| {
         let [a, b, c, d] = [0, 1, 2, 3].map(|index| bytes[at + index]);
