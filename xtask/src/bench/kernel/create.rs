@@ -12,7 +12,7 @@ use super::tracker::{Counts, Tracker, verify};
 use crate::bench::statistics::Spread;
 
 /// Nanoseconds above the empty program that the SYN of a new connection takes: looked up in vain,
-/// then stored in a table that is empty at first and half full at last.
+/// then stored in a table that is empty at first and two thirds full at last.
 #[derive(Debug, Serialize)]
 pub(super) struct Created {
     pub(super) connections: u32,

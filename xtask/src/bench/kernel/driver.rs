@@ -18,7 +18,7 @@ use super::input::{Ends, Order, Packets};
 static OBJECT: &[u8] = include_bytes_aligned!("../../../object/reference.o");
 
 /// Runs of a [warm](Driver::warm) measurement.
-pub(in crate::bench) const RUNS: u32 = 2;
+pub(in crate::bench) const RUNS: u32 = 3;
 
 /// How the object is loaded.
 #[derive(Clone, Copy, Debug)]
@@ -49,16 +49,19 @@ impl Options {
 /// The driver, and what else is in its object.
 pub(in crate::bench) struct Driver {
     pub(in crate::bench) programs: Ebpf,
-    /// Packets of each order.
-    packets: u32,
+    /// Where the packets of each order begin, and where they all end.
+    bounds: [u32; 4],
 }
 
 impl Driver {
     /// Loads the object, and gives the driver its packets.
     pub(in crate::bench) fn new(options: Options, packets: &Packets) -> Result<Self> {
-        let count = packets.connections();
+        let mut bounds = [0; 4];
+        for (at, order) in packets.0.iter().enumerate() {
+            bounds[at + 1] = bounds[at] + order.len() as u32;
+        }
         let mut programs = EbpfLoader::new()
-            .map_max_entries("PACKETS", 3 * count)
+            .map_max_entries("PACKETS", bounds[3])
             .map_max_entries("REF_TCP", options.capacity)
             .map_max_entries("REF_ANY", options.capacity)
             .override_global("ACCOUNTING", &u32::from(options.accounting), true)
@@ -73,10 +76,7 @@ impl Driver {
         for (at, ends) in (0..).zip(packets.0.iter().flatten()) {
             array.set(at, Ends::bytes(*ends), 0)?;
         }
-        Ok(Self {
-            programs,
-            packets: count,
-        })
+        Ok(Self { programs, bounds })
     }
 
     /// A program of the object, loaded.
@@ -91,8 +91,8 @@ impl Driver {
         Ok(program)
     }
 
-    /// As [`Self::run`], of a second run after one that brings into the caches what the program
-    /// before it has pushed out.
+    /// As [`Self::run`], of the last of several, which bring into the caches what the program
+    /// before has pushed out.
     pub(in crate::bench) fn warm(
         &mut self,
         program: &ProgramFd,
@@ -116,10 +116,10 @@ impl Driver {
         order: Order,
         count: u32,
     ) -> Result<f64> {
-        let first = order as u32 * self.packets;
+        let (first, end) = (self.bounds[order as usize], self.bounds[order as usize + 1]);
         let map = self.programs.map_mut("COURSE").context("no map COURSE")?;
         let mut course: Array<_, [u32; 4]> = map.try_into()?;
-        course.set(0, [first, first, first + self.packets, 0], 0)?;
+        course.set(0, [first, first, end, 0], 0)?;
         let map = self
             .programs
             .map_mut("MEASURED")

@@ -79,7 +79,7 @@ pub(in crate::bench) enum Side {
     Reply,
 }
 
-/// The packets of a run: one of each connection, in an order of chance, over and over.
+/// The packets of a run: one of each connection in an order of chance, then again in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::bench) enum Order {
     /// Packets of the originators. The order in which connections begin, and so the one in which
@@ -101,17 +101,27 @@ impl Order {
     }
 }
 
-/// Packets of some connections, by [`Order`].
+/// Orders of chance of a direction, after which the first one comes again. In one order alone all
+/// that a cache keeps may be what comes last, which is no more random than it is real.
+const SHUFFLES: usize = 4;
+
+/// Packets of some connections, by [`Order`]; [`Order::Opening`] has one of each.
 pub(in crate::bench) struct Packets(pub(in crate::bench) [Vec<Ends>; 3]);
 
 impl Packets {
     /// Of `connections` between ends of chance.
     pub(in crate::bench) fn random(connections: u32, random: &mut Random) -> Self {
         let opening: Vec<Ends> = (0..connections).map(|_| Ends::random(random)).collect();
-        let mut forward = opening.clone();
-        random.shuffle(&mut forward);
-        let mut reply: Vec<Ends> = opening.iter().map(|ends| ends.reply()).collect();
-        random.shuffle(&mut reply);
+        let mut shuffled = |direction: fn(Ends) -> Ends| {
+            let mut packets = Vec::new();
+            for _ in 0..SHUFFLES {
+                let from = packets.len();
+                packets.extend(opening.iter().map(|ends| direction(*ends)));
+                random.shuffle(&mut packets[from..]);
+            }
+            packets
+        };
+        let (forward, reply) = (shuffled(|ends| ends), shuffled(Ends::reply));
         Self([opening, forward, reply])
     }
 

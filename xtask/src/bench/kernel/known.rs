@@ -52,11 +52,11 @@ const fn wanted(connections: u32, side: Side) -> Option<f64> {
     }
 }
 
-/// Entries that tables have for so many connections.
+/// Entries that tables have for so many connections, which take two thirds of them.
 pub(super) const fn capacity(connections: u32) -> u32 {
     const LEAST: u32 = 1 << 16;
-    let twice = 2 * connections;
-    if twice < LEAST { LEAST } else { twice }
+    let capacity = connections + connections.div_ceil(2);
+    if capacity < LEAST { LEAST } else { capacity }
 }
 
 /// Nanoseconds of one round: the empty program, ours, the reference.
