@@ -4,6 +4,7 @@ mod agree;
 mod bench;
 mod bpf;
 mod generate;
+mod live;
 mod test;
 mod verify;
 mod workspace;
@@ -26,6 +27,7 @@ enum Command {
     Verify(verify::Args),
     Agree(agree::Args),
     Test(test::Args),
+    Live(live::Args),
     #[command(hide = true)]
     Measure(bench::measure::Args),
 }
@@ -38,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         Command::Verify(args) => verify::run(&args),
         Command::Agree(args) => agree::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Live(args) => live::run(&args),
         Command::Measure(args) => bench::measure::run(&args),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use flowkeep_bpf::{Hook, Kernel, Options};
 use flowkeep_core::Error;
 use flowkeep_core::entry::{Counters, Entry};
@@ -124,20 +124,26 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// The connection of this protocol between these ends, which has to be there once.
+    /// The connection of this name, which Flowkeep has to have once.
     pub(crate) fn find(&self, key: Key) -> Result<Connection> {
-        let name = self.name;
-        let found: Vec<_> = self
-            .connections()
-            .into_iter()
-            .filter(|found| Key::of(found) == key)
-            .collect();
-        ensure!(
-            found.len() == 1,
-            "at the {name}, {key:?} is there {} times",
-            found.len()
-        );
-        Ok(found[0])
+        only(&self.connections(), key).with_context(|| format!("Flowkeep at the {}", self.name))
+    }
+
+    /// The connection of this name, which netfilter has to have once.
+    pub(crate) fn theirs(&mut self, key: Key) -> Result<Connection> {
+        let connections = self.netfilter.connections()?;
+        only(&connections, key).with_context(|| format!("netfilter at the {}", self.name))
+    }
+}
+
+fn only(connections: &[Connection], key: Key) -> Result<Connection> {
+    let mut found = connections.iter().filter(|found| Key::of(found) == key);
+    match (found.next(), found.next()) {
+        (Some(connection), None) => Ok(*connection),
+        (first, _) => bail!(
+            "{key:?} is there {}",
+            first.map_or("never", |_| "more than once")
+        ),
     }
 }
 
