@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
+use aya::maps::Array;
+use aya::programs::{SchedClassifier, TcAttachType};
 use flowkeep_lab::{Background, Host, available, cable, eventually};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -120,6 +122,22 @@ impl Lab {
     }
 }
 
+/// Programs on an interface of this host, by tcx links and by filters.
+fn attached(lab: &Lab) -> usize {
+    let links = lab.here.enter(|| {
+        [TcAttachType::Ingress, TcAttachType::Egress].map(|side| {
+            // Kernels before 6.6 have no links to ask for.
+            SchedClassifier::query_tcx("eth0", side).map_or(0, |(_, programs)| programs.len())
+        })
+    });
+    let filters = ["ingress", "egress"].map(|side| {
+        let mut tc = lab.here.command("tc");
+        let output = tc.args(["filter", "show", "dev", "eth0", side]).output();
+        text(&output.expect("tc runs").stdout).lines().count()
+    });
+    links.into_iter().chain(filters).sum()
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("text")
 }
@@ -176,9 +194,14 @@ fn a_host_is_tracked_while_it_runs() {
     assert!(complaint.starts_with("another 'flowkeep run' has /sys/fs/bpf/flowkeep"));
     assert_eq!(code, Some(4));
 
+    assert!(attached(&lab) > 0);
     running.signal(Signal::SIGINT).expect("it runs");
     assert_eq!(end(running), (String::new(), Some(0)));
-    assert_eq!(lab.pins(), None, "nothing is left behind");
+    assert_eq!(
+        (lab.pins(), attached(&lab)),
+        (None, 0),
+        "nothing is left behind"
+    );
     let (complaint, code) = lab.failure("list");
     assert!(
         complaint.starts_with("no tracker in /sys/fs/bpf/flowkeep"),
@@ -276,6 +299,70 @@ fn interfaces_may_go() {
     assert_eq!(last, "flowkeep: no interface is left to track\n");
     assert_eq!(code, Some(1));
     assert_eq!(lab.pins(), None, "nothing is left behind");
+}
+
+#[test]
+fn without_privileges_a_sentence_says_which() {
+    let Some(lab) = Lab::new() else { return };
+    for arguments in ["run -i eth0", "attach -i eth0", "detach --all"] {
+        // Still root, who may read the program, but without capabilities.
+        let mut command = lab.here.command("setpriv");
+        command.args(["--bounding-set=-all", "--inh-caps=-all"]);
+        command.arg(env!("CARGO_BIN_EXE_flowkeep"));
+        let output = command.args(arguments.split(' ')).output();
+        let output = output.expect("setpriv runs");
+        let complaint = text(&output.stderr);
+        if !arguments.starts_with("detach") {
+            assert!(
+                complaint.starts_with("flowkeep: no CAP_BPF, "),
+                "{complaint}"
+            );
+            assert_eq!(output.status.code(), Some(3));
+        }
+        assert_eq!(complaint.lines().count(), 1, "{arguments}: {complaint}");
+    }
+    assert_eq!((lab.pins(), attached(&lab)), (None, 0), "nothing is left");
+}
+
+#[test]
+fn a_pinned_table_of_another_version_is_not_touched() {
+    let Some(lab) = Lab::new() else { return };
+    lab.success("attach -i eth0 --connections 1000");
+    assert!(attached(&lab) > 0);
+    lab.here.enter(|| {
+        let header = "/sys/fs/bpf/flowkeep/HEADER";
+        std::fs::remove_file(header).expect("it is pinned");
+        let other: Array<_, u64> = Array::create(1, 0).expect("a map");
+        other.pin(header).expect("its place is free");
+    });
+    for command in ["list", "stats", "run -i eth0", "attach -i eth0"] {
+        let (complaint, code) = lab.failure(command);
+        assert!(complaint.contains("/flowkeep/HEADER: "), "{complaint}");
+        assert!(
+            complaint.contains("'flowkeep detach --all' takes it away"),
+            "{complaint}"
+        );
+        assert_eq!(code, Some(1), "{command}");
+    }
+    lab.success("detach --all");
+    assert_eq!((lab.pins(), attached(&lab)), (None, 0), "nothing is left");
+}
+
+#[test]
+fn where_nothing_can_be_pinned_nothing_is_attached() {
+    let Some(lab) = Lab::new() else { return };
+    let refused = |what: &str| {
+        for command in ["run -i eth0", "attach -i eth0"] {
+            let (complaint, _) = lab.failure(command);
+            assert!(complaint.contains(what), "{complaint}");
+        }
+        assert_eq!((lab.pins(), attached(&lab)), (None, 0), "nothing is left");
+    };
+    let mount = |arguments| lab.here.run("mount", arguments).expect("it can be mounted");
+    mount("-o remount,ro /sys/fs/bpf");
+    refused("Read-only file system");
+    mount("-t tmpfs none /sys/fs/bpf");
+    refused("is not in a BPF file system");
 }
 
 #[test]

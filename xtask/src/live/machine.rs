@@ -117,7 +117,7 @@ impl System {
     /// Runs the tests, and shows what they say. Whether all passed.
     pub(super) fn run(&self, kernel: &Kernel, filter: Option<&str>) -> Result<bool> {
         let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-nographic", "-no-reboot", "-m", "2048", "-smp", "2", "-net", "none"]);
+        qemu.args("-nographic -no-reboot -m 2048 -smp 2 -net none".split(' '));
         // In software: where hardware's help is nested, it may fail in the middle.
         qemu.args(["-accel", "tcg", "-cpu", "max"]);
         qemu.arg("-kernel").arg(&kernel.image);
