@@ -128,12 +128,6 @@ impl<'a> View<'a> {
     pub(crate) fn find(&self, key: Key) -> Result<Connection> {
         only(&self.connections(), key).with_context(|| format!("Flowkeep at the {}", self.name))
     }
-
-    /// The connection of this name, which netfilter has to have once.
-    pub(crate) fn theirs(&mut self, key: Key) -> Result<Connection> {
-        let connections = self.netfilter.connections()?;
-        only(&connections, key).with_context(|| format!("netfilter at the {}", self.name))
-    }
 }
 
 fn only(connections: &[Connection], key: Key) -> Result<Connection> {
