@@ -271,7 +271,7 @@ impl<const SHARED: bool> Memory for Region<SHARED> {
 
 /// A hint that the line at this address will be read and written soon.
 #[inline]
-fn prefetch(line: *const u8) {
+pub(crate) fn prefetch(line: *const u8) {
     #[cfg(target_arch = "x86_64")]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

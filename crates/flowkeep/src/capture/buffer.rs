@@ -1,36 +1,76 @@
 //! The bytes of a capture that have been read and not yet parsed.
 
 use std::io::{self, ErrorKind, Read};
+#[cfg(target_os = "linux")]
+use std::io::{Seek, SeekFrom};
+
+#[cfg(target_os = "linux")]
+use super::source::{Counting, Progress};
+#[cfg(target_os = "linux")]
+use super::windows::Windows;
 
 /// Bytes that a new buffer holds. Between 128 KiB and 1 MiB the size makes no difference to the
 /// speed; 64 KiB is slower.
 const CAPACITY: usize = 256 * 1024;
 
-/// A window that slides over a stream.
+/// A window that slides over a stream or a file.
 pub(super) struct Buffer {
-    source: Box<dyn Read + Send>,
-    bytes: Vec<u8>,
+    backing: Backing,
     start: usize,
     end: usize,
-    /// Offset in the stream of `bytes[start]`.
+    /// Offset in the stream of the byte at `start`.
     offset: u64,
+}
+
+enum Backing {
+    Stream {
+        source: Box<dyn Read + Send>,
+        bytes: Vec<u8>,
+    },
+    #[cfg(target_os = "linux")]
+    File {
+        windows: Windows,
+        progress: Progress,
+    },
 }
 
 impl Buffer {
     pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
+        let bytes = vec![0; CAPACITY];
         Self {
-            source,
-            bytes: vec![0; CAPACITY],
+            backing: Backing::Stream { source, bytes },
             start: 0,
             end: 0,
             offset: 0,
         }
     }
 
+    /// Over a file that is mapped.
+    #[cfg(target_os = "linux")]
+    pub(super) fn mapped(windows: Windows, progress: Progress) -> Self {
+        let end = windows.bytes().len();
+        progress.add(end as u64);
+        Self {
+            backing: Backing::File { windows, progress },
+            start: 0,
+            end,
+            offset: 0,
+        }
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> &[u8] {
+        match &self.backing {
+            Backing::Stream { bytes, .. } => bytes,
+            #[cfg(target_os = "linux")]
+            Backing::File { windows, .. } => windows.bytes(),
+        }
+    }
+
     /// What was read and not yet consumed.
     #[inline]
     pub(super) fn filled(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
+        &self.bytes()[self.start..self.end]
     }
 
     /// Offset in the stream of the first byte of [`Self::filled`].
@@ -42,32 +82,81 @@ impl Buffer {
     /// Takes the first `count` of the filled bytes out and returns them. There must be so many.
     #[inline]
     pub(super) fn consume(&mut self, count: usize) -> &[u8] {
-        let taken = &self.bytes[self.start..self.end][..count];
+        let start = self.start;
         self.start += count;
         self.offset += count as u64;
-        taken
+        #[cfg(target_os = "linux")]
+        if let Backing::File { windows, .. } = &self.backing {
+            windows.prefetch(start, self.start);
+        }
+        &self.bytes()[start..self.end][..count]
     }
 
     /// Reads on, with room for at least `missing` more bytes; false at the end of the stream.
     ///
-    /// It asks the source once: a pipe's bytes are worth parsing as they come.
+    /// It asks a stream once: a pipe's bytes are worth parsing as they come.
     pub(super) fn read_more(&mut self, missing: usize) -> io::Result<bool> {
-        self.bytes.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        let wanted = self.end + missing;
-        if wanted > self.bytes.len() {
-            self.bytes.resize(wanted.next_power_of_two(), 0);
-        }
-        loop {
-            match self.source.read(&mut self.bytes[self.end..]) {
-                Ok(count) => {
-                    self.end += count;
-                    return Ok(count > 0);
+        #[cfg(target_os = "linux")]
+        if let Backing::File { windows, progress } = &mut self.backing {
+            match windows.advance(self.start, missing) {
+                Ok(Some(start)) => {
+                    let before = self.end - self.start;
+                    (self.start, self.end) = (start, windows.bytes().len());
+                    progress.add((self.end - start - before) as u64);
+                    return Ok(true);
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Ok(None) => return Ok(false),
+                Err(_) => self.read_instead()?,
             }
+        }
+        match &mut self.backing {
+            Backing::Stream { source, bytes } => {
+                bytes.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+                let wanted = self.end + missing;
+                if wanted > bytes.len() {
+                    bytes.resize(wanted.next_power_of_two(), 0);
+                }
+                let count = read_once(source, &mut bytes[self.end..])?;
+                self.end += count;
+                Ok(count > 0)
+            }
+            #[cfg(target_os = "linux")]
+            Backing::File { .. } => Ok(false),
+        }
+    }
+
+    /// Reads on a file that can't be mapped any longer.
+    #[cfg(target_os = "linux")]
+    fn read_instead(&mut self) -> io::Result<()> {
+        let nothing = Self::new(Box::new(io::empty()));
+        let Self {
+            backing,
+            start,
+            end,
+            offset,
+        } = std::mem::replace(self, nothing);
+        self.offset = offset;
+        if let Backing::File { windows, progress } = backing {
+            // What is at hand is read once more.
+            progress.take_back((end - start) as u64);
+            let position = windows.position(start);
+            let mut file = windows.into_file()?;
+            file.seek(SeekFrom::Start(position))?;
+            if let Backing::Stream { source, .. } = &mut self.backing {
+                *source = Box::new(Counting::new(file, progress));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_once(source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match source.read(into) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            read => return read,
         }
     }
 }

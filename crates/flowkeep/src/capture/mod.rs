@@ -25,6 +25,8 @@ mod pcapng;
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(target_os = "linux")]
+mod windows;
 
 use std::io::Read;
 use std::path::Path;
@@ -37,7 +39,6 @@ pub use self::source::Progress;
 use self::buffer::Buffer;
 use self::pcap::Pcap;
 use self::pcapng::Pcapng;
-use self::source::Source;
 use crate::connection::Timestamp;
 
 /// The longest packet that is believed, unless the capture says that it has longer ones: libpcap's
@@ -123,10 +124,33 @@ impl Reader {
     /// # Errors
     /// If it cannot be read, is empty, is no capture, or has a link type that is not known.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
+        Self::open_or_map(path.as_ref(), false)
+    }
+
+    /// As [`Self::open`], for callers that don't pause while they have a frame in hand: on Linux, a
+    /// file is mapped rather than copied if nobody has it open for writing and the caller may take
+    /// a lease on it (see fcntl(2): it owns the file, or has CAP_LEASE). Somebody who then opens it
+    /// for writing is made to wait for as long as it takes to read a few megabytes.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_in_place(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_or_map(path.as_ref(), true)
+    }
+
+    fn open_or_map(path: &Path, map: bool) -> Result<Self, Error> {
         let file = path.display().to_string();
+        #[cfg(target_os = "linux")]
+        if map && let Some(windows) = source::map(path) {
+            let progress = Progress::default();
+            let buffer = Buffer::mapped(windows, progress.clone());
+            return Self::begin(file, buffer, false, progress);
+        }
         match source::open(path) {
-            Ok(source) => Self::begin(file, source),
+            Ok(source) => {
+                let buffer = Buffer::new(source.bytes);
+                Self::begin(file, buffer, source.compressed, source.progress)
+            }
             Err(error) => Err(Error {
                 file,
                 offset: None,
@@ -143,7 +167,10 @@ impl Reader {
     pub fn new(name: impl Into<String>, stream: impl Read + Send + 'static) -> Result<Self, Error> {
         let file = name.into();
         match source::unpack(stream) {
-            Ok(source) => Self::begin(file, source),
+            Ok(source) => {
+                let buffer = Buffer::new(source.bytes);
+                Self::begin(file, buffer, source.compressed, source.progress)
+            }
             Err(error) => Err(Error {
                 file,
                 offset: Some(0),
@@ -153,13 +180,17 @@ impl Reader {
         }
     }
 
-    fn begin(file: String, source: Source) -> Result<Self, Error> {
-        let mut buffer = Buffer::new(source.bytes);
+    fn begin(
+        file: String,
+        mut buffer: Buffer,
+        compressed: bool,
+        progress: Progress,
+    ) -> Result<Self, Error> {
         match Format::detect(&mut buffer) {
             Ok(format) => Ok(Self {
                 file,
-                compressed: source.compressed,
-                progress: source.progress,
+                compressed,
+                progress,
                 buffer,
                 format,
                 notices: Vec::new(),
@@ -168,7 +199,7 @@ impl Reader {
             Err(problem) => Err(Error {
                 file,
                 offset: Some(buffer.offset()),
-                compressed: source.compressed,
+                compressed,
                 problem,
             }),
         }

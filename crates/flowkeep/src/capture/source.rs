@@ -18,17 +18,31 @@ impl Progress {
     pub fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    pub(super) fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_back(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
-struct Counting<R> {
+pub(super) struct Counting<R> {
     inner: R,
     progress: Progress,
+}
+
+impl<R> Counting<R> {
+    pub(super) const fn new(inner: R, progress: Progress) -> Self {
+        Self { inner, progress }
+    }
 }
 
 impl<R: Read> Read for Counting<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.progress.0.fetch_add(count as u64, Ordering::Relaxed);
+        self.progress.add(count as u64);
         Ok(count)
     }
 }
@@ -49,16 +63,21 @@ pub(super) fn open(path: &Path) -> io::Result<Source> {
     }
 }
 
+const GZIP: &[u8] = &[0x1f, 0x8b]; // RFC 1952 section 2.3.1
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd]; // RFC 8878 section 3.1.1
+
+/// The windows of a file that can be mapped, and is not compressed.
+#[cfg(target_os = "linux")]
+pub(super) fn map(path: &Path) -> Option<super::windows::Windows> {
+    let windows = super::windows::Windows::new(&File::open(path).ok()?)?;
+    let magic = windows.bytes();
+    (!magic.starts_with(GZIP) && !magic.starts_with(ZSTD)).then_some(windows)
+}
+
 /// Looks at the first bytes and puts a decompressor in front if they ask for one.
 pub(super) fn unpack(inner: impl Read + Send + 'static) -> io::Result<Source> {
-    const GZIP: &[u8] = &[0x1f, 0x8b]; // RFC 1952 section 2.3.1
-    const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd]; // RFC 8878 section 3.1.1
-
     let progress = Progress::default();
-    let mut inner = Counting {
-        inner,
-        progress: progress.clone(),
-    };
+    let mut inner = Counting::new(inner, progress.clone());
     let mut magic = [0; 4];
     let mut known = 0;
     while known < magic.len() {

@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &arguments::Replay) -> ExitCode {
     let mut whole = true;
     let start = Instant::now();
     for file in &arguments.files {
-        match read(file, &mut replay, &sink, &mut progress) {
+        match read(file, arguments.events, &mut replay, &sink, &mut progress) {
             Ok(read) => whole &= read,
             Err(error) => {
                 progress.say(&error);
@@ -74,13 +74,19 @@ pub(super) fn run(arguments: &arguments::Replay) -> ExitCode {
 /// Replays one capture. False if some of its packets could not be read.
 fn read(
     file: &Path,
+    events: bool,
     replay: &mut Replay,
     sink: &RefCell<Sink>,
     progress: &mut Progress,
 ) -> Result<bool, Error> {
-    let mut reader = Reader::open(file)?;
-    let watch = reader.progress();
     let live = sink.borrow().live;
+    // Whoever reads events may keep them waiting.
+    let mut reader = if events {
+        Reader::open(file)?
+    } else {
+        Reader::open_in_place(file)?
+    };
+    let watch = reader.progress();
     let mut packets = 0_u64;
     let end = loop {
         match reader.next_frame() {
