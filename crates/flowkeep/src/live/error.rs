@@ -50,6 +50,26 @@ pub enum Error {
         /// The tracker's folder.
         folder: PathBuf,
     },
+    /// A folder has pins of others in it.
+    #[error("{} has pins of others in it; take a --folder of its own", folder.display())]
+    Shared {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The BPF file system takes no such name.
+    #[error("{}: the BPF file system takes no names with dots", folder.display())]
+    Name {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// There is no memory for a table.
+    #[error("no memory for {connections} connections: {what}; ask for fewer with --connections")]
+    Memory {
+        /// How many there was to be room for.
+        connections: u64,
+        /// What the system said.
+        what: String,
+    },
     /// A folder or file of the BPF file system can't be read or written.
     #[error("{}: {source}", path.display())]
     File {

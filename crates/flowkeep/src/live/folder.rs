@@ -33,10 +33,13 @@ impl Folder {
     pub fn at(path: &Path) -> Result<Self, Error> {
         let nearest = path.ancestors().find(|ancestor| ancestor.exists());
         let kind = statfs(nearest.unwrap_or(path)).map(|found| found.filesystem_type());
+        let folder = || path.to_owned();
         if kind == Ok(BPF_FS_MAGIC) {
-            return Ok(Self {
-                path: path.to_owned(),
-            });
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            if name.contains(&b'.') {
+                return Err(Error::Name { folder: folder() });
+            }
+            return Ok(Self { path: folder() });
         }
         let remedy = if path.starts_with("/sys/fs/bpf") {
             "mount one with 'mount -t bpf bpf /sys/fs/bpf' ('ip netns exec' hides it: take \
@@ -77,9 +80,27 @@ impl Folder {
             // Whoever had it may have removed it in between: then this is the lock of nothing.
             let inode = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|found| found.ino());
             if inode(file.metadata()) == inode(fs::metadata(&self.path)) {
+                // What is in it will be removed one day.
+                self.is_own()?;
                 return Ok(Lock { _file: file });
             }
         }
+    }
+
+    /// Makes sure that nothing is in the folder but what trackers pin.
+    fn is_own(&self) -> Result<(), Error> {
+        for entry in fs::read_dir(&self.path).map_err(|error| self.failed(error))? {
+            let name = entry.map_err(|error| self.failed(error))?.file_name();
+            let name = name.to_string_lossy();
+            // Programs are pinned for a hook@interface, and maps have names in capitals.
+            let own = name.contains('@') || name.chars().all(|char| char.is_ascii_uppercase());
+            if !own {
+                return Err(Error::Shared {
+                    folder: self.path.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Removes what is pinned to the folder. Whoever calls it has claimed the folder.

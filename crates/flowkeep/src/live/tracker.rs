@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use flowkeep_bpf::Kernel;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{LANES, Seed};
 
+use super::check;
 use super::interface::{self, Interface, Mode};
 use super::sweep::Sweeper;
 use super::{Error, Folder, Lock, Totals};
@@ -186,12 +188,34 @@ fn load(options: &Options, attached: bool) -> Result<Kernel, Error> {
             });
         }
         Err(flowkeep_bpf::Error::Pinned { .. }) if !attached => {}
+        Err(error) if is_memory(&error) => {
+            return Err(Error::Memory {
+                connections: options.connections.unwrap_or(CONNECTIONS).into(),
+                what: check::said(&error),
+            });
+        }
         Err(error) => return Err(error.into()),
         Ok(_) => {}
     }
     // Left behind by a tracker that was killed: nothing is attached that uses it.
     options.folder.clear()?;
     Ok(load()?)
+}
+
+/// Whether an error comes from a want of memory, or of room in a map.
+fn is_memory(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(next) = error {
+        let kind = next.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(
+            kind,
+            Some(ErrorKind::OutOfMemory | ErrorKind::ArgumentListTooLong)
+        ) {
+            return true;
+        }
+        error = next.source();
+    }
+    false
 }
 
 /// Detaches interfaces from the tracker that is pinned to a folder: those with these names, or

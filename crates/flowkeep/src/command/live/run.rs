@@ -33,8 +33,9 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
     status.say(&describe(&tracker, &arguments.target));
     loop {
         if status.is_due() {
+            let start = Instant::now();
             match tracker.totals() {
-                Ok(totals) => status.update(totals),
+                Ok(totals) => status.update(totals, start.elapsed()),
                 Err(error) => {
                     status.end();
                     return failure(&error);

@@ -67,9 +67,11 @@ impl Status {
         !matches!(self.line, Line::Quiet) && Instant::now() >= self.due
     }
 
-    /// Shows how things are now.
-    pub(super) fn update(&mut self, now: Totals) {
-        self.due += self.interval;
+    /// Shows how things are now, after a look that took so long.
+    pub(super) fn update(&mut self, now: Totals, took: Duration) {
+        // Large tables are looked at less often: it shall not take more than a fiftieth of a
+        // processor.
+        self.due = Instant::now() + self.interval.max(took * 50);
         let rates = self
             .before
             .as_ref()
