@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
-use flowkeep_bpf::Hook;
+use flowkeep_bpf::{Hook, Means};
 use flowkeep_lab::{Host, tunnel, vlan};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -121,4 +121,32 @@ fn a_protocol_without_ports() -> Result<()> {
         });
     }
     views.settle(&keys)
+}
+
+/// By filters of the clsact queueing discipline, as on kernels before 6.6.
+#[test]
+fn filters_see_what_links_see() -> Result<()> {
+    let Some(network) = Network::build()? else {
+        return Ok(());
+    };
+    let mut views = network.watch_by(Some(Means::Clsact))?;
+    let [client, server] = PAIRS[0].map(|address| address.to_string());
+    let keys = talk(&network.client, &network.server, [&client, &server])?;
+    views.settle(&keys)?;
+    drop(views);
+    for (host, interface) in [(&network.client, "eth0"), (&network.router, "wan0")] {
+        for side in ["ingress", "egress"] {
+            let output = host
+                .command("tc")
+                .args(["filter", "show", "dev", interface, side])
+                .output()?;
+            assert!(output.status.success());
+            assert_eq!(
+                String::from_utf8_lossy(&output.stdout),
+                "",
+                "nothing is left"
+            );
+        }
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
-use flowkeep_bpf::Hook;
+use flowkeep_bpf::{Hook, Means};
 use flowkeep_lab::{Host, available, cable};
 
 use crate::view::{Difference, Key, View};
@@ -79,12 +79,17 @@ impl Network {
 
     /// Begins to track, at all three places.
     pub(crate) fn watch(&self) -> Result<Views<'_>> {
+        self.watch_by(None)
+    }
+
+    /// As [`Self::watch`], by these means, or the best that the kernel has.
+    pub(crate) fn watch_by(&self, means: Option<Means>) -> Result<Views<'_>> {
         let host = [("eth0", Hook::Ingress), ("eth0", Hook::Egress)];
         let gateway = [("lan0", Hook::Forward), ("wan0", Hook::Forward)];
         Ok(Views {
-            client: View::open("client", &self.client, &host)?,
-            router: View::open("router", &self.router, &gateway)?,
-            server: View::open("server", &self.server, &host)?,
+            client: View::open_by(means, "client", &self.client, &host)?,
+            router: View::open_by(means, "router", &self.router, &gateway)?,
+            server: View::open_by(means, "server", &self.server, &host)?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use flowkeep_bpf::{Hook, Kernel, Options};
+use flowkeep_bpf::{Hook, Kernel, Means, Options};
 use flowkeep_core::Error;
 use flowkeep_core::entry::{Counters, Entry};
 use flowkeep_core::packet::protocol;
@@ -31,6 +31,16 @@ pub(crate) struct Difference {
 impl<'a> View<'a> {
     /// Attaches Flowkeep to interfaces of a host, and switches its kernel's tracker on.
     pub(crate) fn open(name: &'static str, host: &'a Host, hooks: &[(&str, Hook)]) -> Result<Self> {
+        Self::open_by(None, name, host, hooks)
+    }
+
+    /// As [`Self::open`], by these means, or the best that the kernel has.
+    pub(crate) fn open_by(
+        means: Option<Means>,
+        name: &'static str,
+        host: &'a Host,
+        hooks: &[(&str, Hook)],
+    ) -> Result<Self> {
         // No test outlives these.
         let settings = Settings {
             non_tcp: 600,
@@ -38,7 +48,8 @@ impl<'a> View<'a> {
             close: 600,
             ..Settings::default()
         };
-        let options = Options::new(settings, 64, Seed::from_u64(7));
+        let mut options = Options::new(settings, 64, Seed::from_u64(7));
+        options.means = means;
         let kernel = host.enter(|| {
             let mut kernel = Kernel::load(&options)?;
             for (interface, hook) in hooks {
