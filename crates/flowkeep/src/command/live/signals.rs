@@ -1,15 +1,16 @@
 //! Waiting for the signals that end a command.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// SIGINT, SIGTERM and SIGHUP, which no longer end the program but are waited for.
+/// SIGINT, SIGTERM and SIGHUP, which no longer end the program but are waited for, but for those
+/// that were ignored when it was started, as nohup does.
 pub(super) struct Signals {
     file: SignalFd,
 }
@@ -17,9 +18,12 @@ pub(super) struct Signals {
 impl Signals {
     /// Takes the signals over, for this thread and those that it starts.
     pub(super) fn new() -> io::Result<Self> {
+        let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
         let mut signals = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            signals.add(signal);
+            if ignored >> (signal as u32 - 1) & 1 == 0 {
+                signals.add(signal);
+            }
         }
         signals.thread_block()?;
         let file = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
@@ -50,5 +54,29 @@ impl Signals {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// The signals that are ignored by a process with this `/proc/PID/status`: bit 0 for signal 1.
+fn ignored(status: &str) -> u64 {
+    let mut lines = status.lines();
+    lines
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|hexadecimal| u64::from_str_radix(hexadecimal.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_known() {
+        // SIGHUP is 1, SIGPIPE 13.
+        assert_eq!(
+            ignored("SigBlk:\t0000000000000003\nSigIgn:\t0000000000001001\n"),
+            0x1001
+        );
+        assert_eq!(ignored(""), 0);
     }
 }
