@@ -17,14 +17,10 @@ pub(super) struct System {
     archive: PathBuf,
 }
 
-/// The kernel's modules that tests need are in these folders, or are these.
-const MODULES: [&str; 5] = [
-    "kernel/net",
-    "kernel/lib",
-    "kernel/crypto",
-    "kernel/drivers/net/veth.ko",
-    "kernel/drivers/net/tun.ko",
-];
+/// The kernel's modules that tests need are in these folders,
+const MODULES: [&str; 3] = ["kernel/net", "kernel/lib", "kernel/crypto"];
+/// or are these of this folder, compressed or not.
+const DEVICES: (&str, [&str; 2]) = ("kernel/drivers/net", ["veth.ko", "tun.ko"]);
 
 /// The first process. `@` begins what this program reads.
 const INIT: &str = r#"#!/bin/sh
@@ -77,11 +73,23 @@ impl System {
             copy(file, &root.join(file.strip_prefix("/")?))?;
         }
         let modules = root.join("lib/modules").join(&kernel.release);
-        fs::create_dir_all(modules.join("kernel/drivers/net"))?;
+        fs::create_dir_all(modules.join("kernel"))?;
         for part in MODULES {
             let (from, to) = (kernel.modules.join(part), modules.join(part));
             succeed(Command::new("cp").arg("-r").arg(from).arg(to))?;
         }
+        let (devices, names) = DEVICES;
+        for entry in fs::read_dir(kernel.modules.join(devices))? {
+            let path = entry?.path();
+            let file = name(&path).to_string_lossy();
+            if names.iter().any(|name| file.starts_with(name)) {
+                copy(&path, &modules.join(devices).join(name(&path)))?;
+            }
+        }
+        // Busybox loads what is not compressed.
+        let mut find = Command::new("find");
+        find.arg(&modules).args(["-name", "*.ko.xz", "-exec"]);
+        succeed(find.arg(&busybox).args(["unxz", "{}", "+"]))?;
         for list in ["modules.builtin", "modules.order"] {
             copy(&kernel.modules.join(list), &modules.join(list))?;
         }
