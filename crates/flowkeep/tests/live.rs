@@ -138,6 +138,16 @@ fn attached(lab: &Lab) -> usize {
     links.into_iter().chain(filters).sum()
 }
 
+/// Waits until there are no pins and no programs: the kernel detaches a moment after the last one
+/// who held a link has let it go.
+fn nothing_is_left(lab: &Lab) {
+    let left = eventually(|| match (lab.pins(), attached(lab)) {
+        (None, 0) => Ok(()),
+        left => Err(left),
+    });
+    assert_eq!(left, Ok(()), "nothing is left");
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("text")
 }
@@ -197,11 +207,7 @@ fn a_host_is_tracked_while_it_runs() {
     assert!(attached(&lab) > 0);
     running.signal(Signal::SIGINT).expect("it runs");
     assert_eq!(end(running), (String::new(), Some(0)));
-    assert_eq!(
-        (lab.pins(), attached(&lab)),
-        (None, 0),
-        "nothing is left behind"
-    );
+    nothing_is_left(&lab);
     let (complaint, code) = lab.failure("list");
     assert!(
         complaint.starts_with("no tracker in /sys/fs/bpf/flowkeep"),
@@ -321,7 +327,7 @@ fn without_privileges_a_sentence_says_which() {
         }
         assert_eq!(complaint.lines().count(), 1, "{arguments}: {complaint}");
     }
-    assert_eq!((lab.pins(), attached(&lab)), (None, 0), "nothing is left");
+    nothing_is_left(&lab);
 }
 
 #[test]
@@ -345,7 +351,7 @@ fn a_pinned_table_of_another_version_is_not_touched() {
         assert_eq!(code, Some(1), "{command}");
     }
     lab.success("detach --all");
-    assert_eq!((lab.pins(), attached(&lab)), (None, 0), "nothing is left");
+    nothing_is_left(&lab);
 }
 
 #[test]
@@ -356,7 +362,7 @@ fn where_nothing_can_be_pinned_nothing_is_attached() {
             let (complaint, _) = lab.failure(command);
             assert!(complaint.contains(what), "{complaint}");
         }
-        assert_eq!((lab.pins(), attached(&lab)), (None, 0), "nothing is left");
+        nothing_is_left(&lab);
     };
     let mount = |arguments| lab.here.run("mount", arguments).expect("it can be mounted");
     mount("-o remount,ro /sys/fs/bpf");
