@@ -172,7 +172,7 @@ fn flowkeep(slots: u32) -> Result<Kernel> {
     Ok(kernel)
 }
 
-/// As [`flowkeep`], two programs of the reference's object: for what arrives, for what leaves.
+/// As [`flowkeep()`], two programs of the reference's object: for what arrives, for what leaves.
 fn classic(slots: u32, [ingress, egress]: [&str; 2]) -> Result<Driver> {
     let options = driver::Options::new(slots);
     let mut driver = Driver::new(options, &Packets::random(1, &mut Random::new(1)))?;
