@@ -10,7 +10,7 @@ use flowkeep_core::packet::Bytes;
 /// The packet's first buffer.
 #[derive(Clone, Copy)]
 pub(crate) struct Linear {
-    loaded: Loaded,
+    skb: *mut __sk_buff,
     data: usize,
     end: usize,
 }
@@ -20,18 +20,23 @@ const LAST: usize = 0xff00;
 
 impl Linear {
     #[inline(always)]
-    pub(crate) fn new(loaded: Loaded) -> Self {
-        let skb = loaded.skb;
+    pub(crate) fn new(skb: *mut __sk_buff) -> Self {
         // SAFETY: the kernel passes a valid context.
         let (data, end) = unsafe { ((*skb).data as usize, (*skb).data_end as usize) };
-        Self { loaded, data, end }
+        Self { skb, data, end }
+    }
+
+    /// Whose buffer it is.
+    #[inline(always)]
+    pub(crate) const fn skb(&self) -> *mut __sk_buff {
+        self.skb
     }
 
     /// Whether the first buffer has less than all of the packet.
     #[inline(always)]
     pub(crate) fn is_partial(&self) -> bool {
         // SAFETY: the kernel passes a valid context.
-        let length = unsafe { (*self.loaded.skb).len } as usize;
+        let length = unsafe { (*self.skb).len } as usize;
         self.end - self.data < length
     }
 }
@@ -62,8 +67,16 @@ impl Bytes for Linear {
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         if N == 1 {
             // Compilers turn `at + 1 > end` into `at >= end`, which verifiers do not understand.
-            return self.loaded.read(at);
+            let mut byte = [0; N];
+            // SAFETY: the helper writes `N` bytes, or fails.
+            let failed = unsafe {
+                bpf_skb_load_bytes(self.skb.cast(), at as u32, byte.as_mut_ptr().cast(), 1)
+            };
+            return (failed == 0).then_some(byte);
         }
+        // Each read checks for itself: of what is known from another, the verifier knows nothing
+        // where it is by another register.
+        let at = forgotten(at);
         if at > LAST {
             return None;
         }
@@ -74,6 +87,14 @@ impl Bytes for Linear {
         // SAFETY: between the buffer's start and end.
         Some(unsafe { (start as *const [u8; N]).read() })
     }
+}
+
+/// The same number, of which the compiler knows nothing.
+#[inline(always)]
+fn forgotten(mut number: usize) -> usize {
+    // SAFETY: an instruction on a register.
+    unsafe { asm!("{0} = {0}", inout(reg) number, options(pure, nomem, nostack, preserves_flags)) };
+    number
 }
 
 /// The packet, copied a piece at a time to a buffer in a map: on the stack the verifier would
@@ -89,7 +110,7 @@ pub(crate) type Piece = [u8; 40];
 
 impl Loaded {
     #[inline(always)]
-    pub(crate) fn new(skb: *mut __sk_buff, buffer: *mut Piece) -> Self {
+    pub(crate) const fn new(skb: *mut __sk_buff, buffer: *mut Piece) -> Self {
         Self { skb, buffer }
     }
 }

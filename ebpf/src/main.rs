@@ -14,13 +14,19 @@ mod clock;
 mod fragments;
 mod maps;
 mod memory;
+mod outcome;
+mod parse;
 mod per_cpu;
+mod scratch;
 mod track;
+mod watch;
 mod word;
 
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
+
+use crate::abi::hook;
 
 /// Helpers and memory of some kernels are for programs under the GPL.
 #[unsafe(no_mangle)]
@@ -30,42 +36,42 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 /// A host's packets that arrive, with an Ethernet header.
 #[classifier]
 pub fn ingress_ether(context: TcContext) -> i32 {
-    track::track::<true, { track::INGRESS }>(context.skb.skb);
+    track::track::<true, { hook::INGRESS }>(context.skb.skb);
     TC_ACT_UNSPEC
 }
 
 /// A host's packets that arrive, without a link header.
 #[classifier]
 pub fn ingress_ip(context: TcContext) -> i32 {
-    track::track::<false, { track::INGRESS }>(context.skb.skb);
+    track::track::<false, { hook::INGRESS }>(context.skb.skb);
     TC_ACT_UNSPEC
 }
 
 /// A host's packets that leave, with an Ethernet header.
 #[classifier]
 pub fn egress_ether(context: TcContext) -> i32 {
-    track::track::<true, { track::EGRESS }>(context.skb.skb);
+    track::track::<true, { hook::EGRESS }>(context.skb.skb);
     TC_ACT_UNSPEC
 }
 
 /// A host's packets that leave, without a link header.
 #[classifier]
 pub fn egress_ip(context: TcContext) -> i32 {
-    track::track::<false, { track::EGRESS }>(context.skb.skb);
+    track::track::<false, { hook::EGRESS }>(context.skb.skb);
     TC_ACT_UNSPEC
 }
 
 /// A gateway's packets, with an Ethernet header.
 #[classifier]
 pub fn forward_ether(context: TcContext) -> i32 {
-    track::track::<true, { track::FORWARDED }>(context.skb.skb);
+    track::track::<true, { hook::FORWARD }>(context.skb.skb);
     TC_ACT_UNSPEC
 }
 
 /// A gateway's packets, without a link header.
 #[classifier]
 pub fn forward_ip(context: TcContext) -> i32 {
-    track::track::<false, { track::FORWARDED }>(context.skb.skb);
+    track::track::<false, { hook::FORWARD }>(context.skb.skb);
     TC_ACT_UNSPEC
 }
 

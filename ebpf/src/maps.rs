@@ -8,7 +8,8 @@ use flowkeep_core::Error;
 use flowkeep_core::table::Statistic;
 
 use crate::abi::{self, FRAGMENTS, FirstFragment};
-use crate::track::Scratch;
+use crate::scratch::Scratch;
+use crate::watch::Message;
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
@@ -48,6 +49,10 @@ pub(crate) static LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
 /// A processor's working memory.
 #[btf_map]
 pub(crate) static SCRATCH: PerCpuArray<[u64; size_of::<Scratch>() / 8], 1> = PerCpuArray::new();
+
+/// What a processor tells, before it is sent.
+#[btf_map]
+pub(crate) static MESSAGE: PerCpuArray<[u64; size_of::<Message>() / 8], 1> = PerCpuArray::new();
 
 /// First fragments, for the later ones.
 #[btf_map]

@@ -1,10 +1,14 @@
 //! The table's memory: elements of two array maps.
 
-use flowkeep_core::table::{Head, Memory, Record, Seed, Statistic};
+use flowkeep_core::table::{
+    Head, Memory, Place, Record, Seed, Sighting, Statistic, expendable_record, search,
+};
+use flowkeep_core::tuple::Tuple;
 
 use crate::abi::Config;
 use crate::maps::{CONFIG, HEADS, RECORDS, STATISTICS};
 use crate::per_cpu;
+use crate::scratch::Scratch;
 use crate::word::Word;
 
 /// The table's memory.
@@ -22,6 +26,13 @@ impl Maps {
         // numbers, and any of them is as good as the one before.
         let config = unsafe { &*config.cast::<Config>() };
         Some(Self { config })
+    }
+
+    /// Whether somebody reads events.
+    #[inline(always)]
+    pub(crate) fn watched(self) -> bool {
+        // SAFETY: a field of a valid reference, which user space changes.
+        unsafe { (&raw const self.config.watched).read_volatile() != 0 }
     }
 }
 
@@ -56,7 +67,95 @@ impl Memory for Maps {
     }
 
     #[inline(always)]
+    fn search(&self, place: Place, first: &Tuple, second: &Tuple) -> Sighting {
+        let Some(scratch) = Scratch::get() else {
+            return Sighting::NONE;
+        };
+        scratch.place = place;
+        scratch.keys = [*first, *second];
+        Sighting::from_bits(probe())
+    }
+
+    #[inline(always)]
+    fn least_loss(&self, place: Place, now: u32) -> Option<u32> {
+        let scratch = Scratch::get()?;
+        scratch.place = place;
+        Some(choose(now))
+    }
+
+    #[inline(always)]
     fn count(&self, statistic: Statistic) {
         per_cpu::increment(&STATISTICS, statistic as u32);
     }
+}
+
+/// The table's memory, after a search: to look up means to look at what was found. It spares a
+/// look-up the stack that a search takes.
+#[derive(Clone, Copy)]
+pub(crate) struct Searched(pub(crate) Maps);
+
+impl Memory for Searched {
+    type Word = Word;
+
+    #[inline(always)]
+    fn sets(&self) -> u32 {
+        self.0.sets()
+    }
+
+    #[inline(always)]
+    fn seed(&self) -> &Seed {
+        self.0.seed()
+    }
+
+    #[inline(always)]
+    fn head(&self, set: u32) -> Option<&Head<Word>> {
+        self.0.head(set)
+    }
+
+    #[inline(always)]
+    fn record(&self, index: u32) -> Option<&Record<Word>> {
+        self.0.record(index)
+    }
+
+    /// Only the first answer is known. Whoever asks again has to be asked again, too, after
+    /// another search.
+    #[inline(always)]
+    fn search(&self, _: Place, _: &Tuple, _: &Tuple) -> Sighting {
+        let Some(scratch) = Scratch::get() else {
+            return Sighting::NONE;
+        };
+        scratch.asked += 1;
+        if scratch.asked == 1 {
+            Sighting::from_bits(scratch.sighting)
+        } else {
+            Sighting::NONE
+        }
+    }
+
+    #[inline(always)]
+    fn count(&self, statistic: Statistic) {
+        self.0.count(statistic);
+    }
+}
+
+/// Searches for the keys that the scratch has. A global function of BPF: see
+/// [`step`](crate::outcome::step).
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn probe() -> u64 {
+    let Some((maps, scratch)) = Scratch::with_maps() else {
+        return Sighting::NONE.bits();
+    };
+    let [first, second] = &scratch.keys;
+    search(&maps, scratch.place, first, second).bits()
+}
+
+/// Chooses the entry that is missed least, at the place that the scratch has. As [`probe`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn choose(now: u32) -> u32 {
+    let Some((maps, scratch)) = Scratch::with_maps() else {
+        return 0;
+    };
+    expendable_record(&maps, scratch.place, now)
 }

@@ -117,6 +117,10 @@ static FENCE: Word = Word(UnsafeCell::new(0));
 /// return a value are fully ordered. Where it does not, the verifier removes this.
 #[inline(always)]
 fn fence() {
+    // Nor may the compiler reorder. It also keeps it from holding on the stack what can be read
+    // again: the words of a key, in a search.
+    // SAFETY: no instruction.
+    unsafe { asm!("", options(nostack, preserves_flags)) };
     if WEAKLY_ORDERED.load() != 0 {
         // SAFETY: a static word.
         unsafe { atomic_xchg::<u64, { AcqRel }>(FENCE.0.get(), 0) };

@@ -87,6 +87,7 @@ impl Object {
         let intermediate = toolchain.intermediate(self.package)?;
         let mut bytes = toolchain.compile(&code::without_undefined(&intermediate))?;
         btf::repair(&mut bytes)?;
+        btf::without_lines(&mut bytes)?;
         let home = root().join(self.home);
         fs::create_dir_all(&home)?;
         let object = home.join(self.name).with_extension("o");

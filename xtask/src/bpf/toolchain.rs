@@ -134,10 +134,9 @@ impl Toolchain {
             .context("llc has no input")?
             .write_all(code.as_bytes())?;
         ensure!(llc.wait()?.success(), "llc failed");
-        let strip: [&OsStr; 7] = [
+        // What BTF says of functions stays: it is how the verifier knows the global ones.
+        let strip: [&OsStr; 5] = [
             "--strip-debug".as_ref(),
-            "-R".as_ref(),
-            ".BTF.ext".as_ref(),
             "-R".as_ref(),
             ".rel.BTF.ext".as_ref(),
             full.as_ref(),

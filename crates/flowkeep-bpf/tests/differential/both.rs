@@ -7,13 +7,14 @@ use aya::programs::{TestRun, TestRunOptions};
 use flowkeep_bpf::{Device, Hook, Kernel, Options};
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
-use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments, LinkType, parse};
+use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments, LinkType, link, parse};
 use flowkeep_core::rules;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Memory, Seed, SetTable};
-use flowkeep_core::tracker::{Creation, Direction, Instant, Request, Tracker};
+use flowkeep_core::tracker::{Creation, Direction, Instant, Request, Tracker, originated};
 use flowkeep_core::tuple::Tuple;
 
+use crate::common::privileged;
 use crate::memory::{Owned, plain_table};
 
 const SECOND: u64 = 1_000_000_000;
@@ -84,7 +85,7 @@ impl Both {
     }
 
     fn see_here(&mut self, hook: Hook, device: Device, frame: &[u8]) -> Result<(), Error> {
-        let link = match device {
+        let link_type = match device {
             Device::Ethernet => LinkType::Ethernet,
             Device::Ip => LinkType::RawIp,
         };
@@ -99,24 +100,20 @@ impl Both {
         };
         self.fragments.seconds = self.seconds;
         let packet =
-            parse::<rules::Default, [u8]>(frame, link, &self.settings, &mut self.fragments)?;
-        let length = u64::from(packet.length);
+            parse::<rules::Default, [u8]>(frame, link_type, &self.settings, &mut self.fragments)?;
+        let length = match packet.length {
+            // What the header leaves open is as long as what is there.
+            0 => frame.len() - link(frame, link_type)?.network,
+            length => length as usize,
+        } as u64;
         let tracker: Tracker<'_, rules::Default, _> = Tracker::new(&self.settings, &self.host);
         let request = Request::new(direction, length, now);
         let found = tracker.lookup(&packet, &request, None)?;
         if found.slot.is_none() {
-            let mut tuple = found.tuple(&packet, &request);
-            tracker.create(
-                &mut tuple,
-                &Creation {
-                    direction,
-                    state: None,
-                    tcp_flags: packet.tcp_flags,
-                    related: false,
-                    length,
-                    now,
-                },
-            )?;
+            let tuple = found.tuple(&packet, &request);
+            let (mut tuple, direction) = originated(tuple, direction, packet.tcp_flags);
+            let creation = Creation::new(direction, packet.tcp_flags, length, now);
+            tracker.create(&mut tuple, &creation)?;
         }
         Ok(())
     }
@@ -162,18 +159,6 @@ fn dump<M: Memory>(table: &SetTable<M>, now: u32) -> BTreeMap<Tuple, Entry> {
         .filter(|(_, _, entry)| !entry.progress.expired(now))
         .map(|(_, tuple, entry)| (tuple, entry))
         .collect()
-}
-
-/// Whether the process may load programs: CAP_NET_ADMIN and CAP_BPF among its effective
-/// capabilities.
-fn privileged() -> bool {
-    const NEEDED: u64 = 1 << 12 | 1 << 39;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .is_some_and(|capabilities| capabilities & NEEDED == NEEDED)
 }
 
 /// First fragments, as the kernel's programs remember them.

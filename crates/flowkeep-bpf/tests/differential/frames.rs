@@ -68,6 +68,16 @@ fn udp(from: (u8, u16), to: (u8, u16), payload: &[u8]) -> Frame {
     frame
 }
 
+/// A datagram that begins a connection of its own.
+pub(crate) fn question(number: u16, bytes: usize) -> Frame {
+    udp((1, 20_000 + number), (2, 53), &vec![0; bytes])
+}
+
+/// The answer to it.
+pub(crate) fn answer(number: u16) -> Frame {
+    udp((2, 53), (1, 20_000 + number), b"answer")
+}
+
 fn udp6(from: (u8, u16), to: (u8, u16), payload: &[u8]) -> Frame {
     let mut frame = Vec::new();
     ethernet()

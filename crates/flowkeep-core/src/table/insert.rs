@@ -299,36 +299,24 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     }
 
     /// The slot of the two sets whose entry is the least loss, if any may go at all.
+    #[cfg(not(target_arch = "bpf"))]
     #[inline(never)]
     fn least_loss(&self, place: Place, now: u32) -> Option<Claimed> {
-        // In whole words: of a variable of 32 bits the verifier forgets the value where it has to
-        // be put on the stack.
-        let (mut best, mut before, mut least) = (0, 0, u64::MAX >> 1);
-        for set in [place.first, place.second] {
-            let first = u64::from(set) * LANES as u64;
-            for lane in 0..LANES as u64 {
-                let index = first + lane;
-                let Some(record) = self.memory.record(index as u32) else {
-                    if cfg!(target_arch = "bpf") {
-                        // A map has all records. The verifier, who does not know it, need not walk
-                        // through what would follow.
-                        return None;
-                    }
-                    break;
-                };
-                let life = record.life.load();
-                let loss = loss::<M::Word>(Life(life), now);
-                let less = all_if_less::<M::Word>(loss, least);
-                least = chosen(less, loss, least);
-                best = chosen(less, index, best);
-                before = chosen(less, life, before);
-            }
-        }
-        (least >> 32 <= self.evict as u64).then_some(Claimed {
-            set: best as u32 / LANES as u32,
-            lane: best as u32 % LANES as u32,
-            before: Life(before),
-        })
+        let (loss, index, before) = least_loss(&self.memory, place, now);
+        let (set, lane) = (index / LANES as u32, index % LANES as u32);
+        (loss >> 32 <= self.evict as u64).then_some(Claimed { set, lane, before })
+    }
+
+    /// As on the host, but that the entry is judged again after it was chosen: functions of BPF
+    /// return a single number. One that was answered in between stays.
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    fn least_loss(&self, place: Place, now: u32) -> Option<Claimed> {
+        let index = self.memory.least_loss(place, now)?;
+        let before = Life(self.memory.record(index)?.life.load());
+        let (set, lane) = (index / LANES as u32, index % LANES as u32);
+        let kind = loss::<M::Word>(before, now) >> 32;
+        (kind <= self.evict as u64).then_some(Claimed { set, lane, before })
     }
 
     /// The slot is ours: says goodbye to the entry that was in it.
@@ -456,6 +444,40 @@ fn lock<W: Word>(head: &Head<W>) -> Option<u64> {
         W::relax();
     }
     None
+}
+
+/// The entry of a place's two sets that is the least [loss](loss): how much it is missed, its
+/// record and its life.
+#[inline(always)]
+fn least_loss<M: Memory>(memory: &M, place: Place, now: u32) -> (u64, u32, Life) {
+    // In whole words: of a variable of 32 bits the verifier forgets the value where it has to be
+    // put on the stack.
+    let (mut best, mut before, mut least) = (0, 0, u64::MAX >> 1);
+    for set in [place.first, place.second] {
+        let first = u64::from(set) * LANES as u64;
+        for lane in 0..LANES as u64 {
+            let index = first + lane;
+            // A table has all its records. The kernel's verifier, which does not know it, need not
+            // walk through what would follow.
+            let Some(record) = memory.record(index as u32) else {
+                return (u64::MAX, 0, Life(0));
+            };
+            let life = record.life.load();
+            let loss = loss::<M::Word>(Life(life), now);
+            let less = all_if_less::<M::Word>(loss, least);
+            least = chosen(less, loss, least);
+            best = chosen(less, index, best);
+            before = chosen(less, life, before);
+        }
+    }
+    (least, best as u32, Life(before))
+}
+
+/// The record of a place's two sets whose entry is the least loss: for a function of BPF.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub fn expendable_record<M: Memory>(memory: &M, place: Place, now: u32) -> u32 {
+    least_loss(memory, place, now).1
 }
 
 /// How much an entry is missed: what [`expendable`] says of it above bit 32, 3 for not at all, and

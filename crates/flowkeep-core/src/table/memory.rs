@@ -28,6 +28,33 @@ pub trait Memory {
     /// Counts something.
     fn count(&self, statistic: Statistic);
 
+    /// [Searches](super::search) this memory: in a function of its own, if the kernel's verifier is
+    /// to walk through it once, and not for every search that there is in a program.
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    fn search(
+        &self,
+        place: super::Place,
+        first: &crate::tuple::Tuple,
+        second: &crate::tuple::Tuple,
+    ) -> super::Sighting
+    where
+        Self: Sized,
+    {
+        super::search(self, place, first, second)
+    }
+
+    /// The record of a place's two sets that is [least missed](super::expendable_record): in a
+    /// function of its own, as [`Self::search`].
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    fn least_loss(&self, place: super::Place, now: u32) -> Option<u32>
+    where
+        Self: Sized,
+    {
+        Some(super::expendable_record(self, place, now))
+    }
+
     /// The slots of a set whose tag is `tag`: bit `n` for slot `n`. Worth a processor's own
     /// instructions, which take `unsafe` code.
     #[inline(always)]

@@ -29,11 +29,15 @@ mod walk;
 mod word;
 
 pub use hash::{Place, Seed};
+#[cfg(target_arch = "bpf")]
+pub use insert::expendable_record;
 pub use insert::{Evict, Gone, Replaced, Watch};
 pub use layout::{
     HEADER_BYTES, Head, Header, LANES, LAYOUT_VERSION, LayoutError, Record, Statistic, table_bytes,
 };
 pub use memory::{Memory, Slices};
+#[cfg(target_arch = "bpf")]
+pub use probe::{Sighting, search};
 pub use record::Handle;
 pub use renewal::Renewal;
 pub use sets::SetTable;
@@ -128,8 +132,8 @@ pub trait Slot: Copy {
         None
     }
 
-    /// Counts a packet of `length` bytes and notes its time: ingress into rx, else into tx.
-    fn count(&self, direction: Direction, length: u64, now: Instant);
+    /// Counts packets of `length` bytes in all and notes their time: ingress into rx, else into tx.
+    fn count(&self, direction: Direction, packets: u64, length: u64, now: Instant);
 
     /// All of the entry; `None` if it is gone.
     fn entry(&self) -> Option<Entry>;

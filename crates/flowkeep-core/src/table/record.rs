@@ -145,6 +145,24 @@ impl<W: Word> Record<W> {
         self.read_tuple()
     }
 
+    /// Packets counted as ingress, or else as egress and service.
+    #[must_use]
+    #[inline]
+    pub fn packets(&self, ingress: bool) -> u64 {
+        if ingress {
+            self.rx_packets.load()
+        } else {
+            self.tx_packets.load() & PACKETS_MASK
+        }
+    }
+
+    /// The entry's marks, whether or not the slot holds an entry.
+    #[must_use]
+    #[inline]
+    pub fn marks(&self) -> Marks {
+        visible(Life(self.life.load()).marks())
+    }
+
     #[inline]
     pub(super) fn read_tuple(&self) -> Tuple {
         let [a, b, c, d, e] = &self.tuple;
@@ -321,14 +339,14 @@ impl<W: Word> Slot for Handle<'_, W> {
     }
 
     #[inline(always)]
-    fn count(&self, direction: Direction, length: u64, now: Instant) {
+    fn count(&self, direction: Direction, packets: u64, length: u64, now: Instant) {
         let record = self.record;
-        let (packets, bytes) = if direction == Direction::Ingress {
+        let (counted, bytes) = if direction == Direction::Ingress {
             (&record.rx_packets, &record.rx_bytes)
         } else {
             (&record.tx_packets, &record.tx_bytes)
         };
-        self.add(packets, 1);
+        self.add(counted, packets);
         self.add(bytes, length);
         record.last_seen.store(now.ticks);
     }

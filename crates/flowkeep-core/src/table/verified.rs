@@ -5,7 +5,6 @@
 //! was found is just a number; and every variable has a value from the start, for the verifier
 //! refuses to see unset ones copied, as those of a `None` are.
 
-use super::Record;
 use super::hash::Place;
 use super::insert::Watch;
 use super::layout::{Head, LANES};
@@ -16,73 +15,124 @@ use super::word::Word;
 use crate::table::Found;
 use crate::tuple::Tuple;
 
-/// An entry under one of two keys, or nothing.
-struct Sighting<'t, W> {
-    record: Option<&'t Record<W>>,
-    index: u32,
-    generation: u16,
-    /// In which bits its key is not the first one.
-    differing: u64,
+/// Where an entry is that a search has found: in one register, as functions of BPF return things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting(u64);
+
+/// In generations' place: nothing was found.
+const NOTHING: u64 = 1 << 63;
+const GENERATION: u32 = 32;
+/// The entry's key is the second of the two.
+const IS_SECOND: u64 = 1 << 48;
+
+impl Sighting {
+    /// Nothing was found.
+    pub const NONE: Self = Self(NOTHING);
+
+    #[inline(always)]
+    const fn new(index: u32, generation: u16, is_first: bool) -> Self {
+        let second = if is_first { 0 } else { IS_SECOND };
+        Self(index as u64 | (generation as u64) << GENERATION | second)
+    }
+
+    /// As a number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The inverse of [`Self::bits`].
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The same entry, as if it had been searched for under the second key alone.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of_second(self) -> Self {
+        Self(self.0 | IS_SECOND)
+    }
+
+    #[inline(always)]
+    const fn is_none(self) -> bool {
+        self.0 & NOTHING != 0
+    }
+
+    #[inline(always)]
+    const fn is_first(self) -> bool {
+        self.0 & IS_SECOND == 0
+    }
+}
+
+/// Looks for two keys in one set. The first takes precedence. An entry that goes meanwhile may
+/// hide another one under the second key, as if the look-up had been a moment before.
+#[inline(always)]
+fn scan<M: Memory>(
+    memory: &M,
+    set: u32,
+    head: &Head<M::Word>,
+    tag: u8,
+    first: &Tuple,
+    second: &Tuple,
+) -> Sighting {
+    const NONE: u32 = u32::MAX;
+    let (mut index, mut before, mut differing) = (NONE, Life(0), 0);
+    let mut matching = M::matching(head, tag);
+    for _ in 0..CANDIDATES {
+        if matching == 0 {
+            break;
+        }
+        let candidate = set * LANES as u32 + matching.trailing_zeros();
+        matching &= matching - 1;
+        let Some(record) = memory.record(candidate) else {
+            break;
+        };
+        let life = Life(record.life.load_acquire());
+        let of_first = differs(record, first);
+        if of_first != 0 && differs(record, second) != 0 {
+            continue;
+        }
+        (index, before, differing) = (candidate, life, of_first);
+        if of_first == 0 {
+            break;
+        }
+    }
+    if index == NONE {
+        return Sighting::NONE;
+    }
+    let Some(record) = memory.record(index) else {
+        return Sighting::NONE;
+    };
+    M::Word::fence_acquire();
+    let after = Life(record.life.load());
+    if !before.live() || !after.live() || before.generation() != after.generation() {
+        return Sighting::NONE;
+    }
+    Sighting::new(index, before.generation(), differing == 0)
+}
+
+/// Looks for two keys in both sets of a place. The first takes precedence.
+#[inline(always)]
+pub fn search<M: Memory>(memory: &M, place: Place, first: &Tuple, second: &Tuple) -> Sighting {
+    let Some(home) = memory.head(place.first) else {
+        return Sighting::NONE;
+    };
+    let found = scan(memory, place.first, home, place.tag, first, second);
+    let enough = !found.is_none() && found.is_first();
+    if enough || place.second == place.first || home.displaced.load() == 0 {
+        return found;
+    }
+    let Some(head) = memory.head(place.second) else {
+        return found;
+    };
+    let other = scan(memory, place.second, head, place.tag, first, second);
+    if other.is_none() { found } else { other }
 }
 
 impl<M: Memory, O: Watch> SetTable<M, O> {
-    /// Looks for two keys in one set. The first takes precedence. An entry that goes meanwhile may
-    /// hide another one under the second key, as if the look-up had been a moment before.
-    #[inline(always)]
-    fn scan<'t>(
-        &'t self,
-        set: u32,
-        head: &Head<M::Word>,
-        tag: u8,
-        first: &Tuple,
-        second: &Tuple,
-    ) -> Sighting<'t, M::Word> {
-        const NONE: u32 = u32::MAX;
-        let (mut index, mut before, mut differing) = (NONE, Life(0), 0);
-        let mut matching = M::matching(head, tag);
-        for _ in 0..CANDIDATES {
-            if matching == 0 {
-                break;
-            }
-            let candidate = set * LANES as u32 + matching.trailing_zeros();
-            matching &= matching - 1;
-            let Some(record) = self.memory.record(candidate) else {
-                break;
-            };
-            let life = Life(record.life.load_acquire());
-            let of_first = differs(record, first);
-            if of_first != 0 && differs(record, second) != 0 {
-                continue;
-            }
-            (index, before, differing) = (candidate, life, of_first);
-            if of_first == 0 {
-                break;
-            }
-        }
-        let generation = before.generation();
-        let nothing = Sighting {
-            record: None,
-            index,
-            generation,
-            differing,
-        };
-        if index == NONE {
-            return nothing;
-        }
-        let Some(record) = self.memory.record(index) else {
-            return nothing;
-        };
-        M::Word::fence_acquire();
-        let after = Life(record.life.load());
-        if !before.live() || !after.live() || generation != after.generation() {
-            return nothing;
-        }
-        Sighting {
-            record: Some(record),
-            ..nothing
-        }
-    }
-
     /// Looks for two keys in both sets of a place.
     #[inline(always)]
     pub(super) fn search(
@@ -91,19 +141,15 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         first: &Tuple,
         second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
-        let home = self.memory.head(place.first)?;
-        let mut found = self.scan(place.first, home, place.tag, first, second);
-        let enough = found.record.is_some() && found.differing == 0;
-        if !enough && place.second != place.first && home.displaced.load() != 0 {
-            let head = self.memory.head(place.second)?;
-            let other = self.scan(place.second, head, place.tag, first, second);
-            if other.record.is_some() {
-                found = other;
-            }
+        let found = self.memory.search(place, first, second);
+        if found.is_none() {
+            return None;
         }
+        let (index, generation) = (found.0 as u32, (found.0 >> GENERATION) as u16);
+        let record = self.memory.record(index)?;
         Some(Found {
-            slot: Handle::new(found.record?, found.index, found.generation, M::SHARED),
-            is_first: found.differing == 0,
+            slot: Handle::new(record, index, generation, M::SHARED),
+            is_first: found.is_first(),
         })
     }
 }

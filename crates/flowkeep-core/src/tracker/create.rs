@@ -26,8 +26,45 @@ pub struct Creation<'a> {
     pub related: bool,
     /// What the packet adds to the counters, in bytes.
     pub length: u64,
+    /// What it adds to the counters in packets: more than 1 if it is several that were merged.
+    pub packets: u64,
     /// The time.
     pub now: Instant,
+}
+
+impl Creation<'_> {
+    /// The creation for a packet of its own, without anything that a caller might add.
+    #[must_use]
+    #[inline]
+    pub const fn new(direction: Direction, tcp_flags: u8, length: u64, now: Instant) -> Self {
+        Self {
+            direction,
+            state: None,
+            tcp_flags,
+            related: false,
+            length,
+            packets: 1,
+            now,
+        }
+    }
+}
+
+/// Under which tuple, and as a packet of which direction, a connection is best created whose first
+/// packet seen has these flags, when a look-up in `direction` has left `tuple`.
+///
+/// A SYN with ACK answers a SYN that was not seen (RFC 9293, 3.5): its receiver is the originator.
+/// Everything else is taken to come from the originator.
+#[must_use]
+#[inline]
+pub const fn originated(tuple: Tuple, direction: Direction, tcp_flags: u8) -> (Tuple, Direction) {
+    const SYN_ACK: u8 = tcp::SYN | tcp::ACK;
+    if tuple.protocol() != protocol::TCP || tcp_flags & SYN_ACK != SYN_ACK {
+        return (tuple, direction);
+    }
+    match direction {
+        Direction::Forwarded => (tuple.swapped(), Direction::Ingress),
+        direction => (tuple.reversed(), direction),
+    }
 }
 
 impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
@@ -77,7 +114,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         }
         if R::COUNT_FIRST_ALWAYS || self.settings.accounting {
             let first = Counters {
-                packets: 1,
+                packets: creation.packets,
                 bytes: creation.length,
             };
             match direction {

@@ -51,12 +51,15 @@ pub struct Request {
     pub forget_related: bool,
     /// What a packet adds to the counters, in bytes.
     pub length: u64,
+    /// What it adds to the counters in packets: more than 1 if it is several that were merged.
+    pub packets: u64,
     /// The time.
     pub now: Instant,
 }
 
 impl Request {
-    /// The look-up that every rule set has: both directions, or for a service the one.
+    /// The look-up that every rule set has, of one packet: both directions, or for a service the
+    /// one.
     #[must_use]
     #[inline]
     pub const fn new(direction: Direction, length: u64, now: Instant) -> Self {
@@ -71,13 +74,24 @@ impl Request {
             kinds: Kinds::ANY,
             forget_related: false,
             length,
+            packets: 1,
             now,
         }
     }
 
-    /// The tuples that are looked up for a packet: that of the reverse direction, then its own.
+    /// The tuple under which a packet's connection is created if the look-up finds none: that of
+    /// [`Lookup::tuple_of`], without the look-up. Not for [`Scope::Reverse`].
+    #[must_use]
     #[inline(always)]
-    fn keys(&self, tuple: &Tuple) -> [Tuple; 2] {
+    pub fn tuple_of_new(&self, packet: &Tuple) -> Tuple {
+        let [_, forward] = self.keys(packet);
+        forward
+    }
+
+    /// The tuples that are looked up for a packet: that of the reverse direction, then its own.
+    #[must_use]
+    #[inline(always)]
+    pub fn keys(&self, tuple: &Tuple) -> [Tuple; 2] {
         let (flags, reverse_flags) = (tuple.flags(), self.direction.reverse_flags());
         let reverse = tuple.with_flags(if self.forget_related {
             flags.replaced_by(reverse_flags)
@@ -316,8 +330,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             };
         }
         if cfg!(target_arch = "bpf") {
-            // One function, so that nothing is on the kernel's small stack twice.
-            self.touch_all(place, found, &keys, &asks, state)
+            // One function, so that nothing is on the kernel's small stack twice. The keys anew, so
+            // that they need not be there all the while.
+            self.touch_all(place, found, &request.keys(tuple), &asks, state)
         } else {
             self.touch_apart(place, found, *tuple, asks.tcp_flags, *request, state)
         }
@@ -345,7 +360,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             sets: Marks(Marks::REPLIED.0 * u16::from(is_first)),
         })?;
         if settings.accounting {
-            slot.count(direction, request.length, request.now);
+            slot.count(direction, request.packets, request.length, request.now);
         }
         Some(due)
     }
@@ -548,7 +563,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         // Cilium 1.8 fills the state before it counts, and its backend is a counter: the order
         // can be seen only there, and service look-ups, which hand it out, count nothing there.
         if self.settings.accounting && (R::COUNT_SERVICE || !direction.is_service()) {
-            slot.count(direction, request.length, request.now);
+            slot.count(direction, request.packets, request.length, request.now);
         }
         if reopened && R::REOPENED_IS_NEW {
             return Touched::Reopened { monitor };

@@ -12,7 +12,7 @@ mod single;
 mod state;
 
 pub use change::{Change, Observation};
-pub use create::Creation;
+pub use create::{Creation, originated};
 pub(crate) use lookup::TRIES;
 pub use lookup::{Kinds, Lookup, Request, Scope};
 pub use single::NodePortQuery;

@@ -130,6 +130,7 @@ impl<R: Rules> Run<'_, R> {
             tcp_flags: packet.tcp_flags,
             related: packet.tcp_flags & 1 != 0,
             length: 100,
+            packets: 1,
             now: at(self.now),
         };
         match self.tracker.create(&mut tuple, &creation) {

@@ -280,7 +280,7 @@ fn a_late_packet_changes_only_counters_and_what_is_reported() {
         insert(&table, &a, 1, Worth::Unanswered, NOW).expect("empty");
         let counter = spawn(&table, move |table| {
             if let Some(handle) = find(table, &a) {
-                handle.count(Direction::Egress, 100, at(NOW));
+                handle.count(Direction::Egress, 1, 100, at(NOW));
             }
         });
         insert(&table, &b, 2, Worth::Unanswered, NOW).expect("an unanswered one makes room");

@@ -40,14 +40,7 @@ fn show(tracker: &FloodTracker<'_>, tuple: Tuple, tcp_flags: u8, now: u32) -> Op
         .lookup(&packet, &request, None)
         .expect("it is no ICMP error");
     if lookup.status == Status::New {
-        let creation = Creation {
-            direction: Direction::Forwarded,
-            state: None,
-            tcp_flags,
-            related: false,
-            length: 40,
-            now: at(now),
-        };
+        let creation = Creation::new(Direction::Forwarded, tcp_flags, 40, at(now));
         tracker
             .create(&mut lookup.tuple(&packet, &request), &creation)
             .ok()?;

@@ -41,7 +41,7 @@ fn exercise<const SHARED: bool>(table: &SetTable<Owned<Peek, SHARED>>, random: &
                 after.lifetime = random.u32(..);
                 slot.advance(&before, &after);
             }
-            slot.count(Direction::Ingress, 1, now);
+            slot.count(Direction::Ingress, 1, 1, now);
             slot.set_rev_nat_index(1);
             slot.set_nat_address(Address::default());
             slot.set_rx_bytes(1);

@@ -67,7 +67,7 @@ fn stale_handle_is_powerless<const SHARED: bool>() {
     assert_eq!(owner.entry(), whole);
 
     // Counting looks at no generation. It must not touch more than counters and time.
-    stale.count(Direction::Egress, 10, at(5));
+    stale.count(Direction::Egress, 1, 10, at(5));
     let counted = owner.entry().expect("it is there");
     let mut expected = whole.expect("it was there");
     expected.tx.packets += 1;
@@ -175,8 +175,8 @@ fn every_field_of_an_entry_comes_back() {
     handle.set_rev_nat_index(0xabcd);
     handle.set_nat_address(Address::from_octets([9; 16]));
     handle.set_rx_bytes(77);
-    handle.count(Direction::Ingress, 23, at(3));
-    handle.count(Direction::Service, 5, at(4));
+    handle.count(Direction::Ingress, 1, 23, at(3));
+    handle.count(Direction::Service, 1, 5, at(4));
     let mut expected = stored;
     expected.rev_nat_index = 0xabcd;
     expected.nat_address = Address::from_octets([9; 16]);

@@ -275,7 +275,7 @@ impl<const SHARED: bool> Modelled<SHARED> {
                     counters.packets += 1;
                     counters.bytes += u64::from(length);
                     entry.last_seen = at(now).ticks;
-                    slot.count(direction, length.into(), at(now));
+                    slot.count(direction, 1, length.into(), at(now));
                 }
             }
             Operation::Remove { name } => {

@@ -77,14 +77,14 @@ impl Slot for MapSlot<'_> {
         true
     }
 
-    fn count(&self, direction: Direction, length: u64, now: Instant) {
+    fn count(&self, direction: Direction, packets: u64, length: u64, now: Instant) {
         self.change(|entry| {
             let counters = if direction == Direction::Ingress {
                 &mut entry.rx
             } else {
                 &mut entry.tx
             };
-            counters.packets += 1;
+            counters.packets += packets;
             counters.bytes += length;
             entry.last_seen = now.ticks;
         });

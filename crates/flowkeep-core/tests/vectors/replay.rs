@@ -429,6 +429,7 @@ impl<T: Inspected> Run<'_, T> {
             tcp_flags: 0,
             related: step.related,
             length: self.length,
+            packets: 1,
             now: self.now(),
         };
         let mut tuple = self.tuple;

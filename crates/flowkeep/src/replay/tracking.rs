@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::packet::{protocol, tcp};
+use flowkeep_core::packet::tcp;
 use flowkeep_core::rules::Rules;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Seed, Slot};
 use flowkeep_core::tracker::{
-    Change, Creation, Direction, Instant, Observation, Request, Status, Tracker,
+    Change, Creation, Direction, Instant, Observation, Request, Status, Tracker, originated,
 };
 use flowkeep_core::tuple::{Flags, Tuple};
 
@@ -187,25 +187,10 @@ impl<R: Rules> Connections<R> {
         if tuple.flags().contains(Flags::RELATED) {
             return Err(Error::QuoteUnknown);
         }
-        let (mut tuple, mut direction) = (tuple, request.direction);
-        // A SYN with ACK answers a SYN that was not captured: its receiver is the originator.
-        let answers = packet.tuple.protocol() == protocol::TCP
-            && packet.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN | tcp::ACK;
-        if answers {
-            if direction == Direction::Forwarded {
-                tuple = tuple.swapped();
-                direction = Direction::Ingress;
-            } else {
-                tuple = tuple.reversed();
-            }
-        }
+        let (mut tuple, direction) = originated(tuple, request.direction, packet.tcp_flags);
         let creation = Creation {
-            direction,
-            state: None,
-            tcp_flags: packet.tcp_flags,
             related: true,
-            length: request.length,
-            now: request.now,
+            ..Creation::new(direction, packet.tcp_flags, request.length, request.now)
         };
         loop {
             let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);

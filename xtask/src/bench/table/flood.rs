@@ -61,14 +61,7 @@ impl Scene<'_> {
         let request = Request::new(direction, LENGTH, now);
         let found = self.tracker.lookup(&packet, &request, None).ok()?;
         if found.status == Status::New {
-            let creation = Creation {
-                direction,
-                state: None,
-                related: false,
-                tcp_flags,
-                length: LENGTH,
-                now,
-            };
+            let creation = Creation::new(direction, tcp_flags, LENGTH, now);
             self.tracker
                 .create(&mut found.tuple(&packet, &request), &creation)
                 .ok()?;

@@ -1,0 +1,66 @@
+//! The steps of a packet's way, and what comes of each.
+
+use flowkeep_core::Error;
+
+/// What came of a step, in one register: a `Result` that is returned through memory has bytes that
+/// stay unset, which the verifier refuses to see copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Outcome(pub(crate) u32);
+
+impl Outcome {
+    /// There is no more to do for this packet.
+    pub(crate) const DONE: Self = Self(0);
+    /// On to the next step.
+    pub(crate) const GO_ON: Self = Self(1);
+    /// On to the next step: it is IPv6.
+    pub(crate) const GO_ON_V6: Self = Self(2);
+    /// Its connection is new.
+    pub(crate) const NEW: Self = Self(3);
+    /// There is something to tell.
+    pub(crate) const TELL: Self = Self(4);
+    /// Errors follow, by their index.
+    const ERRORS: u32 = 5;
+
+    #[inline(always)]
+    pub(crate) const fn failed(error: Error) -> Self {
+        Self(Self::ERRORS + error.index() as u32)
+    }
+
+    /// On, or the error.
+    #[inline(always)]
+    pub(crate) fn of(result: Result<(), Error>) -> Self {
+        match result {
+            Ok(()) => Self::GO_ON,
+            Err(error) => Self::failed(error),
+        }
+    }
+
+    /// The [`Error::index`] of what went wrong.
+    #[inline(always)]
+    pub(crate) const fn error(self) -> Option<u32> {
+        self.0.checked_sub(Self::ERRORS)
+    }
+}
+
+/// A step: a function that returns an [`Outcome`].
+///
+/// It is a global function of BPF, whose arguments and result are plain numbers and the context:
+/// the verifier walks through it once in a program, whatever its callers know.
+macro_rules! step {
+    ($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> Outcome $body:block) => {
+        $(#[$doc])*
+        #[inline(always)]
+        pub(crate) fn $name($($argument: $type),*) -> crate::outcome::Outcome {
+            #[unsafe(no_mangle)]
+            #[inline(never)]
+            extern "C" fn $name($($argument: $type),*) -> u32 {
+                #[inline(always)]
+                fn body($($argument: $type),*) -> crate::outcome::Outcome $body
+                body($($argument),*).0
+            }
+            crate::outcome::Outcome($name($($argument),*))
+        }
+    };
+}
+pub(crate) use step;

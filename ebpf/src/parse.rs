@@ -1,0 +1,269 @@
+//! From bytes to what is known of a packet.
+
+use aya_ebpf::bindings::__sk_buff;
+use flowkeep_core::Error;
+use flowkeep_core::packet::{
+    Bytes, Link, LinkType, Network, ipv4, ipv6, link, protocol, quoted, transport,
+};
+use flowkeep_core::rules;
+use flowkeep_core::tuple::Family;
+
+use crate::bytes::{Linear, Loaded};
+use crate::fragments::FirstFragments;
+use crate::memory::Maps;
+use crate::outcome::{Outcome, step};
+use crate::scratch::{Scratch, Seen};
+
+/// The rules of the programs.
+pub(crate) type Rules = rules::Default;
+
+/// What [`rules::Default`] says of headers, but that quotations are read in a step of their own:
+/// it takes too much stack to read them on the way.
+#[derive(Clone, Copy)]
+struct Headers;
+
+impl rules::Rules for Headers {
+    const ICMP_NEEDS_CODE: bool = <Rules as rules::Rules>::ICMP_NEEDS_CODE;
+    const FRAGMENTS_AS_WHOLE: bool = <Rules as rules::Rules>::FRAGMENTS_AS_WHOLE;
+    const FRAGMENTS_OF_ANY_PROTOCOL: bool = <Rules as rules::Rules>::FRAGMENTS_OF_ANY_PROTOCOL;
+    const IPV6_FRAGMENTS: bool = <Rules as rules::Rules>::IPV6_FRAGMENTS;
+    const AH_LENGTH_BY_NEXT_HEADER: bool = <Rules as rules::Rules>::AH_LENGTH_BY_NEXT_HEADER;
+    const IPV6_HEADERS: usize = <Rules as rules::Rules>::IPV6_HEADERS;
+    const EVERY_EXTENSION_HEADER: bool = <Rules as rules::Rules>::EVERY_EXTENSION_HEADER;
+    const OTHER_PROTOCOLS: bool = <Rules as rules::Rules>::OTHER_PROTOCOLS;
+    const CHECK_IP_HEADER: bool = <Rules as rules::Rules>::CHECK_IP_HEADER;
+    const RELATE_BY_QUOTE: bool = false;
+}
+
+/// Reads a packet's headers.
+#[inline(always)]
+pub(crate) fn parse<const ETHERNET: bool>(skb: *mut __sk_buff, scratch: &mut Scratch) -> Outcome {
+    let linear = Linear::new(skb);
+    let family = match find_network::<ETHERNET>(&linear, scratch) {
+        Ok(family) => family,
+        Err(outcome) => return outcome,
+    };
+    let outcome = match family {
+        Family::V4 => headers_v4(skb),
+        Family::V6 => headers_v6(skb),
+    };
+    if outcome == Outcome::GO_ON || !linear.is_partial() {
+        return outcome;
+    }
+    // Its headers may be behind its first buffer.
+    match family {
+        Family::V4 => loaded_v4(skb),
+        Family::V6 => loaded_v6(skb),
+    }
+}
+
+/// Finds the IP header: at a glance, or else with the calm of a function call for each byte.
+#[inline(always)]
+fn find_network<const ETHERNET: bool>(
+    linear: &Linear,
+    scratch: &mut Scratch,
+) -> Result<Family, Outcome> {
+    const IPV4: u16 = 0x0800;
+    const IPV6: u16 = 0x86dd;
+    const NETWORK: usize = 14;
+    scratch.found_network(NETWORK);
+    let ether_type = if ETHERNET { linear.u16(12) } else { None };
+    match ether_type {
+        Some(IPV4) => return Ok(Family::V4),
+        Some(IPV6) => return Ok(Family::V6),
+        _ => {}
+    }
+    let outcome = if ETHERNET {
+        link_ether(linear.skb())
+    } else {
+        link_ip(linear.skb())
+    };
+    match outcome {
+        Outcome::GO_ON => Ok(Family::V4),
+        Outcome::GO_ON_V6 => Ok(Family::V6),
+        failed => Err(failed),
+    }
+}
+
+step! {
+    /// Finds the IP header behind an Ethernet header.
+    fn link_ether(skb: *mut __sk_buff) -> Outcome {
+        find_by_loading(skb, LinkType::Ethernet)
+    }
+}
+
+step! {
+    /// Finds the IP header where there is no other before it.
+    fn link_ip(skb: *mut __sk_buff) -> Outcome {
+        find_by_loading(skb, LinkType::RawIp)
+    }
+}
+
+#[inline(always)]
+fn find_by_loading(skb: *mut __sk_buff, link_type: LinkType) -> Outcome {
+    let Some(scratch) = Scratch::get() else {
+        return Outcome::DONE;
+    };
+    match link(&Loaded::new(skb, &mut scratch.piece), link_type) {
+        Ok(Link { family, network }) => {
+            scratch.found_network(network);
+            match family {
+                Family::V4 => Outcome::GO_ON,
+                Family::V6 => Outcome::GO_ON_V6,
+            }
+        }
+        Err(error) => Outcome::failed(error),
+    }
+}
+
+step! {
+    /// Reads the headers of an IPv4 packet in its first buffer.
+    fn headers_v4(skb: *mut __sk_buff) -> Outcome {
+        headers(&Linear::new(skb), Family::V4)
+    }
+}
+
+step! {
+    /// Reads the headers of an IPv6 packet in its first buffer.
+    fn headers_v6(skb: *mut __sk_buff) -> Outcome {
+        headers(&Linear::new(skb), Family::V6)
+    }
+}
+
+step! {
+    /// Reads the headers of an IPv4 packet wherever they are.
+    fn loaded_v4(skb: *mut __sk_buff) -> Outcome {
+        let Some(scratch) = Scratch::get() else {
+            return Outcome::DONE;
+        };
+        headers(&Loaded::new(skb, &mut scratch.piece), Family::V4)
+    }
+}
+
+step! {
+    /// Reads the headers of an IPv6 packet wherever they are.
+    fn loaded_v6(skb: *mut __sk_buff) -> Outcome {
+        let Some(scratch) = Scratch::get() else {
+            return Outcome::DONE;
+        };
+        headers(&Loaded::new(skb, &mut scratch.piece), Family::V6)
+    }
+}
+
+#[inline(always)]
+fn headers<B: Bytes>(bytes: &B, family: Family) -> Outcome {
+    let Some((maps, scratch)) = Scratch::with_maps() else {
+        return Outcome::DONE;
+    };
+    let at = scratch.network();
+    let network = match family {
+        Family::V4 => ipv4::<Headers, _>(bytes, at),
+        Family::V6 => ipv6::<Headers, _>(bytes, at),
+    };
+    Outcome::of(network.and_then(|network| the_rest(bytes, &network, maps, scratch)))
+}
+
+#[inline(always)]
+fn the_rest<B: Bytes>(
+    bytes: &B,
+    network: &Network,
+    maps: Maps,
+    scratch: &mut Scratch,
+) -> Result<(), Error> {
+    let settings = &maps.config.settings;
+    let fragments = &mut FirstFragments::at(scratch.now);
+    let packet = transport::<Headers, _>(bytes, network, settings, fragments)?;
+    scratch.found_transport(network.transport);
+    scratch.packet = Seen {
+        tuple: packet.tuple,
+        length: packet.length,
+        tcp_flags: packet.tcp_flags,
+        icmp: packet.icmp,
+        later_fragment: packet.later_fragment,
+    };
+    Ok(())
+}
+
+/// Notes how many bytes and packets a packet counts as.
+#[inline(always)]
+pub(crate) fn measure(skb: *mut __sk_buff, scratch: &mut Scratch) {
+    scratch.length = u64::from(scratch.packet.length);
+    scratch.packets = 1;
+    // SAFETY: the kernel passes a valid context.
+    let segment = unsafe { (*skb).gso_size };
+    if segment != 0 || scratch.length == 0 {
+        merged(skb);
+    }
+}
+
+step! {
+    /// Measures a packet that several were merged to, or that is still to be cut (GRO, GSO): each of
+    /// them has the headers of the one that there is. A length that is left open (longer than 65,535
+    /// bytes: "BIG TCP") is that of what is there.
+    fn merged(skb: *mut __sk_buff) -> Outcome {
+        let Some(scratch) = Scratch::get() else {
+            return Outcome::DONE;
+        };
+        // SAFETY: the kernel passes a valid context.
+        let (whole, segment, segments) =
+            unsafe { ((*skb).len, (*skb).gso_size, (*skb).gso_segs) };
+        let (network, transport) = (scratch.network() as u64, scratch.transport() as u64);
+        if scratch.length == 0 {
+            scratch.length = u64::from(whole).saturating_sub(network);
+        }
+        if segment == 0 {
+            return Outcome::DONE;
+        }
+        let headers = transport.saturating_sub(network)
+            + match scratch.packet.tuple.protocol() {
+                protocol::TCP => {
+                    let bytes = Loaded::new(skb, &mut scratch.piece);
+                    let offset = bytes.byte(transport as usize + 12).unwrap_or(0x50);
+                    u64::from(offset >> 4) * 4
+                }
+                protocol::UDP => 8,
+                _ => 0,
+            };
+        let packets = if segments != 0 {
+            u64::from(segments)
+        } else {
+            // Not counted yet, where a virtual machine's kernel is not trusted to have done it.
+            let segment = u64::from(segment);
+            (scratch.length.saturating_sub(headers) + segment - 1) / segment
+        };
+        if packets > 1 {
+            scratch.packets = packets;
+            scratch.length += (packets - 1) * headers;
+        }
+        Outcome::DONE
+    }
+}
+
+step! {
+    /// Reads what an ICMP error quotes, behind its header of 8 bytes (RFC 792).
+    fn quote_v4(skb: *mut __sk_buff) -> Outcome {
+        quote(skb, Family::V4)
+    }
+}
+
+step! {
+    /// Reads what an ICMPv6 error quotes, behind its header of 8 bytes (RFC 4443).
+    fn quote_v6(skb: *mut __sk_buff) -> Outcome {
+        quote(skb, Family::V6)
+    }
+}
+
+#[inline(always)]
+fn quote(skb: *mut __sk_buff, family: Family) -> Outcome {
+    let Some(scratch) = Scratch::get() else {
+        return Outcome::DONE;
+    };
+    let at = scratch.transport() + 8;
+    match quoted::<Rules, _>(&Loaded::new(skb, &mut scratch.piece), at, family) {
+        Ok(quote) => {
+            scratch.quote = quote;
+            Outcome::GO_ON
+        }
+        Err(error) => Outcome::failed(error),
+    }
+}
