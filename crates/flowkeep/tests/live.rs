@@ -372,6 +372,59 @@ fn where_nothing_can_be_pinned_nothing_is_attached() {
 }
 
 #[test]
+fn what_happens_is_watched_and_its_packets_are_written() {
+    let Some(lab) = Lab::new() else { return };
+    lab.success("attach -i eth0");
+    let file = format!(
+        "{}/watched-{}",
+        env!("CARGO_TARGET_TMPDIR"),
+        std::process::id()
+    );
+    let (watching, lines) = lab.start(&format!(
+        "watch -p icmp -e new,reply -c 2 -o ndjson --write {file}"
+    ));
+    // It has to have begun to see a ping.
+    let first = eventually(|| {
+        lab.ping();
+        lines.recv_timeout(Duration::from_millis(500))
+    });
+    let second = lines.recv_timeout(PATIENCE);
+    let events = [first, second].map(|line| {
+        let line = line.expect("an event");
+        serde_json::from_str::<Value>(&line).expect("JSON")
+    });
+    for (event, (kind, state)) in events
+        .iter()
+        .zip([("new", "unanswered"), ("reply", "answered")])
+    {
+        assert_eq!(event["event"], kind);
+        assert_eq!(event["connection"]["state"], state);
+        assert_eq!(event["connection"]["originator"], "192.0.2.1");
+    }
+    assert_eq!(end(watching), (String::new(), Some(0)));
+
+    let replayed = lab.json(&format!("replay -o json {file}"));
+    std::fs::remove_file(&file).expect("it was written");
+    let [ping] = replayed["connections"]
+        .as_array()
+        .expect("a list")
+        .as_slice()
+    else {
+        panic!("one ping: {replayed}");
+    };
+    for (number, field) in [
+        (1, "packets_sent"),
+        (1, "packets_received"),
+        (84, "bytes_sent"),
+    ] {
+        assert_eq!(ping[field], number);
+    }
+    let port = "originator_port";
+    assert_eq!(ping[port], events[0]["connection"][port]);
+    lab.success("detach --all");
+}
+
+#[test]
 fn expiries_are_watched_and_swept() {
     let Some(lab) = Lab::new() else { return };
     lab.success("attach -i eth0 --timeout-other 1");
