@@ -446,7 +446,7 @@ fn lock<W: Word>(head: &Head<W>) -> Option<u64> {
     None
 }
 
-/// The entry of a place's two sets that is the least [loss](loss): how much it is missed, its
+/// The entry of a place's two sets that is the least [`loss`]: how much it is missed, its
 /// record and its life.
 #[inline(always)]
 fn least_loss<M: Memory>(memory: &M, place: Place, now: u32) -> (u64, u32, Life) {
