@@ -41,6 +41,8 @@ pub fn vlan(host: &Host, trunk: &str, id: u16) -> Result<Vlan> {
         "link add link {trunk} name {name} type vlan id {id}"
     ));
     if native.is_ok() {
+        // It takes the trunk's offloads over, but for this one.
+        host.ip(&format!("link set {name} gso_max_segs 1"))?;
         host.ip(&format!("link set {name} up"))?;
         return Ok(Vlan {
             name,
