@@ -168,3 +168,53 @@ impl Frames {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pass_has_a_packet_of_every_connection_in_another_order() {
+        let packets = Packets::random(100, &mut Random::new(7));
+        let [opening, forward, reply] = &packets.0;
+        let sorted = |packets: &[Ends]| {
+            let mut bytes: Vec<_> = packets.iter().map(|ends| ends.bytes()).collect();
+            bytes.sort_unstable();
+            bytes
+        };
+        let back: Vec<_> = opening.iter().map(|ends| ends.reply()).collect();
+        for (passes, all) in [(forward, opening), (reply, &back)] {
+            assert_eq!(passes.len(), SHUFFLES * all.len());
+            let mut orders: Vec<_> = passes.chunks(all.len()).collect();
+            orders.push(all);
+            for order in &orders {
+                assert_eq!(sorted(order), sorted(all));
+            }
+            let mut distinct: Vec<Vec<_>> = orders
+                .iter()
+                .map(|order| order.iter().map(|ends| ends.bytes()).collect())
+                .collect();
+            distinct.sort_unstable();
+            distinct.dedup();
+            assert_eq!(distinct.len(), SHUFFLES + 1);
+        }
+    }
+
+    #[test]
+    fn ends_lie_as_in_a_packet() {
+        let ends = Ends {
+            addresses: [[192, 0, 2, 1], [198, 51, 100, 2]],
+            ports: [[0x9c, 0x40], [0, 80]],
+        };
+        let frame = {
+            let mut frame = Vec::new();
+            let builder = PacketBuilder::ipv4([192, 0, 2, 1], [198, 51, 100, 2], 64);
+            let builder = builder.tcp(40_000, 80, 1, 1);
+            builder.write(&mut frame, &[]).expect("a vector takes all");
+            frame
+        };
+        assert_eq!(ends.bytes()[..8], frame[12..20]);
+        assert_eq!(ends.bytes()[8..12], frame[20..24]);
+        assert_eq!(ends.reply().reply().bytes(), ends.bytes());
+    }
+}
