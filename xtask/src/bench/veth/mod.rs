@@ -4,6 +4,7 @@ mod packets;
 mod report;
 pub(super) mod scene;
 mod short;
+mod trips;
 
 use anyhow::{Context, Result, ensure};
 use flowkeep_lab::available;
@@ -46,23 +47,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let scenes = Tracking::ALL.map(|tracking| Scene::new(tracking, SLOTS));
     let mut measured = Vec::new();
     for scene in scenes {
-        measured.push((scene?, Vec::new(), Vec::new()));
+        measured.push((scene?, [const { Vec::new() }; 3]));
     }
     for round in 0..args.rounds {
         eprintln!("round {} of {}", round + 1, args.rounds);
-        for (scene, packets, connections) in &mut measured {
-            packets.push(packets::run(scene, args.seconds)?);
+        for (scene, [stream, trips, connections]) in &mut measured {
             let port = FIRST_PORT + round;
+            stream.push(packets::run(scene, args.seconds)?);
+            trips.push(trips::run(scene, TRIPS_PORT)?);
             connections.push(short::run(scene, port, args.connections)?);
         }
     }
     let mut rows = Vec::new();
-    let (_, free_packets, free_connections) = &measured[0];
-    for (scene, packets, connections) in &measured {
+    let (_, [free_stream, free_trips, free_connections]) = &measured[0];
+    for (scene, [stream, trips, connections]) in &measured {
         scene.verify(u64::from(args.connections) * u64::from(args.rounds))?;
         rows.push(Row {
             tracking: scene.tracking(),
-            packet: Cost::new(packets, free_packets),
+            stream: Cost::new(stream, free_stream),
+            trips: Cost::new(trips, free_trips),
             connection: Cost::new(connections, free_connections),
         });
     }
@@ -80,6 +83,8 @@ const SLOTS: u32 = 1 << 19;
 /// The server's port in the first round, one more in each that follows: the connections of a round
 /// are new to everybody.
 const FIRST_PORT: u16 = 2000;
+/// The server's port for requests and responses.
+const TRIPS_PORT: u16 = 1999;
 
 /// What one packet or connection took, in nanoseconds.
 #[derive(Clone, Copy, Debug)]

@@ -62,7 +62,7 @@ pub(super) fn run(scene: &Scene, seconds: u32) -> Result<Took> {
         ensure!(!listening.stdout.is_empty(), "iperf3 does not listen");
         Ok(())
     })?;
-    let before = packets(&scene.server)?;
+    let before = passed(&scene.server)?;
     let mut client = iperf3(&scene.client);
     let address = std::net::Ipv4Addr::from_octets(SERVER).to_string();
     client.args([
@@ -78,7 +78,7 @@ pub(super) fn run(scene: &Scene, seconds: u32) -> Result<Took> {
         "iperf3: {}",
         String::from_utf8_lossy(&output.stdout)
     );
-    let passed = packets(&scene.server)? - before;
+    let passed = passed(&scene.server)? - before;
     let outcome: Outcome = serde_json::from_slice(&output.stdout).context("what iperf3 printed")?;
     let end = outcome.end;
     let share = end.cpu_utilization_percent;
@@ -98,7 +98,7 @@ fn iperf3(host: &Host) -> Command {
 }
 
 /// Packets that have passed a host's interface so far.
-fn packets(host: &Host) -> Result<u64> {
+pub(super) fn passed(host: &Host) -> Result<u64> {
     let mut ip = host.command("ip");
     let output = ip.args(["-statistics", "-json", "link", "show", INTERFACE]);
     let output = output.output().context("ip can't be run")?;

@@ -17,7 +17,9 @@ pub(super) struct Report {
     rounds: u16,
     rows: Vec<Row>,
     /// What Flowkeep adds to a packet by what nf_conntrack adds, of the medians.
-    packet_share: f64,
+    stream_share: f64,
+    /// The same of requests and responses.
+    trips_share: f64,
     /// The same of a connection.
     connection_share: f64,
     wanted: f64,
@@ -27,7 +29,10 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     pub(super) tracking: Tracking,
-    pub(super) packet: Cost,
+    /// A packet of a stream, data or acknowledgment.
+    pub(super) stream: Cost,
+    /// A packet of requests and responses.
+    pub(super) trips: Cost,
     pub(super) connection: Cost,
 }
 
@@ -64,7 +69,8 @@ impl Report {
         };
         Self {
             rounds,
-            packet_share: share(|row| &row.packet),
+            stream_share: share(|row| &row.stream),
+            trips_share: share(|row| &row.trips),
             connection_share: share(|row| &row.connection),
             wanted: WANTED,
             rows,
@@ -80,7 +86,11 @@ impl fmt::Display for Report {
             self.rounds
         )?;
         for (what, cost) in [
-            ("packet", (|row| &row.packet) as fn(&Row) -> &Cost),
+            (
+                "packet of a stream",
+                (|row| &row.stream) as fn(&Row) -> &Cost,
+            ),
+            ("request or response", |row| &row.trips),
             ("short connection", |row| &row.connection),
         ] {
             writeln!(
@@ -100,7 +110,8 @@ impl fmt::Display for Report {
             writeln!(f)?;
         }
         for (what, share) in [
-            ("a packet", self.packet_share),
+            ("a packet of a stream", self.stream_share),
+            ("a request or response", self.trips_share),
             ("a connection", self.connection_share),
         ] {
             let met = if share <= WANTED { "met" } else { "missed" };

@@ -43,7 +43,7 @@ pub(super) fn run(scene: &Scene, port: u16, connections: u32) -> Result<Took> {
 }
 
 /// Processor time of this thread so far. What the kernel does to packets at once is part of it.
-fn cpu_ns() -> Result<f64> {
+pub(super) fn cpu_ns() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
     let both = usage.user_time() + usage.system_time();
     Ok(both.num_microseconds() as f64 * 1e3)
