@@ -68,6 +68,11 @@ fn udp(from: (u8, u16), to: (u8, u16), payload: &[u8]) -> Frame {
     frame
 }
 
+/// A TCP segment with so many bytes of payload.
+pub(crate) fn segment(payload: usize) -> Frame {
+    tcp((1, 40_000), (2, 443), "A", payload)
+}
+
 /// A datagram that begins a connection of its own.
 pub(crate) fn question(number: u16, bytes: usize) -> Frame {
     udp((1, 20_000 + number), (2, 53), &vec![0; bytes])

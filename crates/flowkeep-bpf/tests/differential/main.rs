@@ -15,6 +15,7 @@ mod frames;
     reason = "each test crate that includes this uses a part of it"
 )]
 mod memory;
+mod merged;
 
 use both::Both;
 use flowkeep_bpf::{Device, Hook};
