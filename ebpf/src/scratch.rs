@@ -46,12 +46,13 @@ pub(crate) struct Scratch {
     pub(crate) news: News,
     /// An entry that made room, as its record was.
     pub(crate) gone: [u64; RECORD_WORDS],
-    /// Why it made room, as [`reason`](crate::abi::reason) numbers it; [`NOT_GONE`] if none did.
+    /// Why it made room, one more than [`reason`](crate::abi::reason) numbers it; [`NOT_GONE`] if
+    /// none did.
     pub(crate) why: u32,
 }
 
-/// See [`Scratch::why`].
-pub(crate) const NOT_GONE: u32 = u32::MAX;
+/// See [`Scratch::why`]. What a scratch has at first.
+pub(crate) const NOT_GONE: u32 = 0;
 
 /// The part of a [`Packet`](flowkeep_core::packet::Packet) that tracking needs. An `Option` is not stored: the bytes of a `None`
 /// are unset, and the verifier refuses to see them copied.

@@ -42,12 +42,13 @@ impl Watch for Witness {
         }
         // The slot is claimed already.
         scratch.gone[0] = gone.life();
-        scratch.why = u32::from(match why {
+        let reason = match why {
             Replaced::Renewed => reason::RENEWED,
             Replaced::Expired => reason::EXPIRED,
             Replaced::Closed => reason::CLOSED,
             Replaced::Unanswered => reason::UNANSWERED,
-        });
+        };
+        scratch.why = 1 + u32::from(reason);
     }
 }
 
@@ -86,7 +87,7 @@ step! {
         let news = scratch.news;
         if gone != 0 {
             event.record = scratch.gone;
-            (event.kind, event.reason) = (kind::REPLACED, scratch.why as u8);
+            (event.kind, event.reason) = (kind::REPLACED, scratch.why.wrapping_sub(1) as u8);
         } else {
             record(&mut event.record, news.record, scratch);
             (event.kind, event.reason) = (news.kind, news.reason);
