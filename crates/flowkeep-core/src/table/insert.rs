@@ -457,10 +457,13 @@ fn least_loss<M: Memory>(memory: &M, place: Place, now: u32) -> (u64, u32, Life)
         let first = u64::from(set) * LANES as u64;
         for lane in 0..LANES as u64 {
             let index = first + lane;
-            // A table has all its records. The kernel's verifier, which does not know it, need not
-            // walk through what would follow.
             let Some(record) = memory.record(index as u32) else {
-                return (u64::MAX, 0, Life(0));
+                if cfg!(target_arch = "bpf") {
+                    // A map has all records. The verifier, which does not know it, need not walk
+                    // through what would follow.
+                    return (u64::MAX, 0, Life(0));
+                }
+                break;
             };
             let life = record.life.load();
             let loss = loss::<M::Word>(Life(life), now);
