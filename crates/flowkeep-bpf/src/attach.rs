@@ -12,73 +12,7 @@ use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandl
 use aya::programs::{Link, ProgramError, SchedClassifier, TcAttachType, tc};
 use nix::net::if_::{if_nameindex, if_nametoindex};
 
-use crate::{Device, Error, Kernel, maps};
-
-/// Which packets of an interface, and from whose point of view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Hook {
-    /// What arrives at this host.
-    Ingress,
-    /// What leaves this host.
-    Egress,
-    /// What arrives, to be forwarded: the originator is whoever sends first.
-    Forward,
-}
-
-impl Hook {
-    /// Every hook.
-    pub const ALL: [Self; 3] = [Self::Ingress, Self::Egress, Self::Forward];
-
-    /// The hook's name, as it stands in the names of pins.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Egress => "egress",
-            Self::Forward => "forward",
-        }
-    }
-
-    const fn side(self) -> TcAttachType {
-        match self {
-            Self::Ingress | Self::Forward => TcAttachType::Ingress,
-            Self::Egress => TcAttachType::Egress,
-        }
-    }
-
-    /// The program for this hook, by its name.
-    const fn program(self, device: Device) -> &'static str {
-        match (self, device) {
-            (Self::Ingress, Device::Ethernet) => "ingress_ether",
-            (Self::Ingress, Device::Ip) => "ingress_ip",
-            (Self::Egress, Device::Ethernet) => "egress_ether",
-            (Self::Egress, Device::Ip) => "egress_ip",
-            (Self::Forward, Device::Ethernet) => "forward_ether",
-            (Self::Forward, Device::Ip) => "forward_ip",
-        }
-    }
-}
-
-/// By what means a program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Means {
-    /// A tcx link (Linux 6.6): it goes with the last process that holds it, unless it is pinned.
-    Tcx,
-    /// A filter of the clsact queueing discipline. It stays when its process is killed, and is
-    /// taken over by the next one.
-    Clsact,
-}
-
-/// Where a program is attached.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Attached {
-    /// The interface's name.
-    pub interface: String,
-    /// Which of its packets.
-    pub hook: Hook,
-    /// By what means.
-    pub means: Means,
-}
+use crate::{Attached, Device, Error, Hook, Kernel, Means, maps};
 
 /// A program that this process has attached. When it is dropped, the program is detached, unless a
 /// pin keeps it.
@@ -111,10 +45,8 @@ impl Kernel {
             .program_mut(name)
             .ok_or_else(|| Error::Load(format!("there is no program {name}").into()))?;
         let program: &mut SchedClassifier = program.try_into().map_err(Error::load)?;
-        match program.load() {
-            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
-            Err(error) => Err(Error::load(error)),
-        }
+        load(program).map_err(Error::load)?;
+        Ok(program)
     }
 
     /// Attaches the program for a hook to an interface of the current network namespace, beside
@@ -160,7 +92,8 @@ impl Kernel {
     }
 
     /// Detaches every program of this table from an interface, by whomever it was attached or
-    /// pinned. Whether there was one.
+    /// pinned. Whether there was one. What only a pin kept attached sees packets for a moment
+    /// longer, until the kernel has taken it away.
     ///
     /// # Errors
     /// [`Error::File`].
@@ -263,6 +196,24 @@ impl Kernel {
         Ok(pins)
     }
 }
+
+/// Loads a program, if it is not loaded yet.
+fn load(program: &mut SchedClassifier) -> Result<(), ProgramError> {
+    let mut tries = LOAD_TRIES;
+    loop {
+        tries -= 1;
+        match program.load() {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => return Ok(()),
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == ErrorKind::WouldBlock && tries > 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// How often a program is loaded before that fails: the verifier gives up (EAGAIN) when a signal
+/// arrives, also one that only stops the process until it is continued.
+const LOAD_TRIES: u32 = 16;
 
 /// Where a program is to be attached, and the folder that it is to be pinned to.
 struct Place<'p> {

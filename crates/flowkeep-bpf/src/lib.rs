@@ -18,15 +18,16 @@ mod config;
 mod device;
 mod error;
 mod events;
+mod hook;
 mod kernel;
 mod maps;
 mod memory;
 mod pin;
 pub mod support;
 
-pub use attach::{Attached, Hook, Means};
 pub use device::Device;
 pub use error::Error;
 pub use events::{Event, Events, Kind, Packet};
+pub use hook::{Attached, Hook, Means};
 pub use kernel::{Kernel, Options};
 pub use memory::MappedTable;
