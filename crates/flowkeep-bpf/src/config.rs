@@ -1,22 +1,21 @@
 //! The programs' [`Config`], in this program's memory.
 
 use std::mem::offset_of;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::MapData;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::Seed;
-use memmap2::MmapRaw;
+use flowkeep_memory::Words;
 
 use crate::Error;
 use crate::abi::{CONFIG_WORDS, Config, VERSION};
-use crate::memory::map;
+use crate::maps::words;
 
 /// The config, mapped for as long as this lives. Each change is of single words, which the programs
 /// see from their next packet on.
 #[derive(Debug)]
-pub(crate) struct MappedConfig(MmapRaw);
+pub(crate) struct MappedConfig(Words);
 
 const VERSION_WORD: usize = offset_of!(Config, version) / 8;
 const WATCHED_WORD: usize = offset_of!(Config, watched) / 8;
@@ -26,14 +25,7 @@ const SETTINGS_WORDS: std::ops::Range<usize> = SETTINGS / 8..offset_of!(Config, 
 impl MappedConfig {
     /// Maps the map's only element.
     pub(crate) fn new(data: &MapData) -> Result<Self, Error> {
-        let bytes = CONFIG_WORDS * 8;
-        Ok(Self(map(data, bytes).map_err(Error::Mapping)?))
-    }
-
-    fn words(&self) -> &[AtomicU64; CONFIG_WORDS] {
-        // SAFETY: the mapping is that long, lives as long as `self` and is aligned to a page; its
-        // bytes are only reached as atomics, and any of them are valid.
-        unsafe { &*self.0.as_ptr().cast() }
+        Ok(Self(words(data, CONFIG_WORDS)?))
     }
 
     /// Writes everything.
@@ -45,10 +37,10 @@ impl MappedConfig {
             bytes[at..][..8].copy_from_slice(&word.to_ne_bytes());
         }
         let (values, _) = bytes.as_chunks();
-        for (word, value) in self.words().iter().zip(values) {
+        for (word, value) in self.0.iter().zip(values) {
             word.store(u64::from_ne_bytes(*value), Relaxed);
         }
-        self.words()[VERSION_WORD].store(VERSION, Relaxed);
+        self.0[VERSION_WORD].store(VERSION, Relaxed);
         self.set(settings);
     }
 
@@ -57,10 +49,7 @@ impl MappedConfig {
         let mut bytes = [0; size_of::<Config>()];
         write(settings, &mut bytes[SETTINGS..][..size_of::<Settings>()]);
         let (values, _) = bytes.as_chunks();
-        for (word, value) in self.words()[SETTINGS_WORDS]
-            .iter()
-            .zip(&values[SETTINGS_WORDS])
-        {
+        for (word, value) in self.0[SETTINGS_WORDS].iter().zip(&values[SETTINGS_WORDS]) {
             word.store(u64::from_ne_bytes(*value), Relaxed);
         }
     }
@@ -69,7 +58,7 @@ impl MappedConfig {
     pub(crate) fn settings(&self) -> Settings {
         let mut bytes = [0; CONFIG_WORDS * 8];
         let (values, _) = bytes.as_chunks_mut();
-        for (value, word) in values.iter_mut().zip(self.words()) {
+        for (value, word) in values.iter_mut().zip(self.0.iter()) {
             *value = word.load(Relaxed).to_ne_bytes();
         }
         read(&bytes[SETTINGS..][..size_of::<Settings>()])
@@ -77,7 +66,7 @@ impl MappedConfig {
 
     /// Whether the programs are to send events.
     pub(crate) fn watch(&self, on: bool) {
-        self.words()[WATCHED_WORD].store(u64::from(on), Relaxed);
+        self.0[WATCHED_WORD].store(u64::from(on), Relaxed);
     }
 }
 

@@ -7,12 +7,12 @@ use aya::programs::loaded_programs;
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{LANES, Memory as _, Seed, SetTable, Statistic};
+use flowkeep_memory::Region;
 
 use crate::abi::{MOST_SETS, TICKS_PER_SECOND};
 use crate::attach::Attachment;
 use crate::config::MappedConfig;
 use crate::maps::{self, Maps};
-use crate::memory::MappedTable;
 use crate::{Error, Events, Means, pin};
 
 /// The programs, as `cargo xtask bpf` built them.
@@ -69,7 +69,7 @@ pub struct Kernel {
     pub(crate) means: Option<Means>,
     pub(crate) attachments: Vec<Attachment>,
     config: MappedConfig,
-    table: SetTable<MappedTable>,
+    table: SetTable<Region<true>>,
 }
 
 impl Kernel {
@@ -98,14 +98,25 @@ impl Kernel {
         };
         let programs = load(sets, options, folder)?;
         let maps = Maps::of(&programs)?;
-        let kernel = Self::with(maps, sets, seed, Some(programs), options)?;
+        let config = MappedConfig::new(&maps.config)?;
+        let table = maps.table(sets)?;
         if pinned.is_none() {
-            let header = kernel.table.memory().header();
-            kernel.config.describe(&options.settings, sets, &seed);
-            header.describe(sets, TICKS_PER_SECOND, &seed);
+            config.describe(&options.settings, sets, &seed);
+            if let Some(header) = table[0].header() {
+                header.describe(sets, TICKS_PER_SECOND, &seed);
+            }
         } else {
-            kernel.config.set(&options.settings);
+            config.set(&options.settings);
         }
+        let kernel = Self {
+            table: SetTable::new(Region::apart(table)?),
+            config,
+            programs: Some(programs),
+            maps,
+            pin: options.pin.clone(),
+            means: options.means,
+            attachments: Vec::new(),
+        };
         if let Some(new) = new {
             new.keep();
         }
@@ -118,31 +129,16 @@ impl Kernel {
     /// [`Error::NotPinned`] if nothing is pinned there, [`Error::Pinned`] if it is of another
     /// version, [`Error::Map`] without the privilege.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let (sets, seed) =
+        let (sets, _) =
             pin::existing(folder)?.ok_or_else(|| Error::NotPinned(folder.to_owned()))?;
         let maps = Maps::pinned(folder)?;
-        let options = Options {
-            pin: Some(folder.to_owned()),
-            ..Options::new(Settings::default(), sets, seed)
-        };
-        Self::with(maps, sets, seed, None, &options)
-    }
-
-    fn with(
-        maps: Maps,
-        sets: u32,
-        seed: Seed,
-        programs: Option<Ebpf>,
-        options: &Options,
-    ) -> Result<Self, Error> {
-        let table = [&maps.header, &maps.heads, &maps.records];
         Ok(Self {
-            table: SetTable::new(MappedTable::new(table, sets, seed)?),
+            table: SetTable::new(Region::apart(maps.table(sets)?)?),
             config: MappedConfig::new(&maps.config)?,
-            programs,
+            programs: None,
             maps,
-            pin: options.pin.clone(),
-            means: options.means,
+            pin: Some(folder.to_owned()),
+            means: None,
             attachments: Vec::new(),
         })
     }
@@ -210,7 +206,7 @@ impl Kernel {
 
     /// The connections. User space may list, change and remove them while packets pass.
     #[must_use]
-    pub const fn table(&self) -> &SetTable<MappedTable> {
+    pub const fn table(&self) -> &SetTable<Region<true>> {
         &self.table
     }
 

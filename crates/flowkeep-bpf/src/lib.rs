@@ -12,6 +12,8 @@
 //! The object with the programs is part of this crate. It is built from the folder `ebpf` by
 //! `cargo xtask bpf`, so that whoever uses the crate needs no compiler for BPF.
 
+#![forbid(unsafe_code)]
+
 pub mod abi;
 mod attach;
 mod config;
@@ -21,7 +23,6 @@ mod events;
 mod hook;
 mod kernel;
 mod maps;
-mod memory;
 mod pin;
 pub mod support;
 
@@ -30,4 +31,3 @@ pub use error::Error;
 pub use events::{Event, Events, Kind, Packet};
 pub use hook::{Attached, Hook, Means};
 pub use kernel::{Kernel, Options};
-pub use memory::MappedTable;

@@ -7,15 +7,18 @@ use std::path::Path;
 use aya::Ebpf;
 use aya::maps::{Map, MapData, MapError, PerCpuArray};
 use aya::programs::ProgramInfo;
+use flowkeep_core::table::LANES;
+use flowkeep_memory::Words;
 
 use crate::Error;
+use crate::abi::{HEAD_WORDS, HEADER_WORDS, RECORD_WORDS};
 
 /// The maps, each by a descriptor of its own: they live as long as this does, whoever else goes.
 #[derive(Debug)]
 pub(crate) struct Maps {
-    pub(crate) header: MapData,
-    pub(crate) heads: MapData,
-    pub(crate) records: MapData,
+    header: MapData,
+    heads: MapData,
+    records: MapData,
     pub(crate) config: MapData,
     pub(crate) events: MapData,
     statistics: Counters,
@@ -73,6 +76,17 @@ impl Maps {
         Ok(info.id())
     }
 
+    /// The header, heads and records of a table of so many sets, in this program's memory. The
+    /// programs may go: the table stays.
+    pub(crate) fn table(&self, sets: u32) -> Result<[Words; 3], Error> {
+        let sets = sets as usize;
+        Ok([
+            words(&self.header, HEADER_WORDS)?,
+            words(&self.heads, sets * HEAD_WORDS)?,
+            words(&self.records, sets * LANES * RECORD_WORDS)?,
+        ])
+    }
+
     /// What the programs counted of a [`Statistic`](flowkeep_core::table::Statistic).
     pub(crate) fn statistic(&self, index: u32) -> Result<u64, Error> {
         self.statistics.sum(index)
@@ -87,6 +101,11 @@ impl Maps {
 /// The numbers of the maps that a program uses; none if it has gone meanwhile.
 pub(crate) fn used_by(program: &ProgramInfo) -> Vec<u32> {
     program.map_ids().ok().flatten().unwrap_or_default()
+}
+
+/// A map's first words, in this program's memory.
+pub(crate) fn words(map: &MapData, count: usize) -> Result<Words, Error> {
+    Words::shared(map.fd(), count * 8).map_err(Error::Mapping)
 }
 
 /// Another descriptor of the same map.

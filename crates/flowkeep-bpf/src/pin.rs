@@ -3,15 +3,14 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::MapData;
-use flowkeep_core::table::{LANES, Seed};
+use flowkeep_core::table::{Header, LANES, LayoutError, Seed};
 
 use crate::Error;
 use crate::abi::{CONFIG_WORDS, HEAD_WORDS, HEADER_WORDS, RECORD_WORDS, VERSION};
-use crate::memory::{describe, map};
+use crate::maps::words;
 
 /// Looks for a table in a folder: how many sets it has, and its seed.
 ///
@@ -29,7 +28,9 @@ pub(crate) fn existing(folder: &Path) -> Result<Option<(u32, Seed)>, Error> {
         });
     }
     open(&config, CONFIG_WORDS, 1)?;
-    let (sets, seed) = describe(&open(&header, HEADER_WORDS, 1)?)?.map_err(|error| {
+    let words = words(&open(&header, HEADER_WORDS, 1)?, HEADER_WORDS)?;
+    let described = words.header().ok_or(LayoutError::NotATable);
+    let (sets, seed) = described.and_then(Header::read).map_err(|error| {
         let what = error.to_string();
         Error::Pinned { path: header, what }
     })?;
@@ -44,11 +45,8 @@ fn version(path: &Path) -> Result<u64, Error> {
         path: path.to_owned(),
         what: error.to_string(),
     })?;
-    let map = map(&data, 8).map_err(Error::Mapping)?;
-    // SAFETY: the mapping is of at least a word, aligned to a page, and any bytes are a valid
-    // atomic. The reference ends before the mapping does.
-    let version = unsafe { &*map.as_ptr().cast::<AtomicU64>() };
-    Ok(version.load(Relaxed))
+    let words = words(&data, 1)?;
+    Ok(words.first().map_or(0, |version| version.load(Relaxed)))
 }
 
 /// Opens a pinned array map, if it is one of so many elements of so many words.

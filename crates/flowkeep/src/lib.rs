@@ -9,7 +9,6 @@ pub mod filter;
 pub mod icmp;
 #[cfg(target_os = "linux")]
 pub mod live;
-pub mod memory;
 pub mod output;
 pub mod prefix;
 pub mod protocol;
@@ -19,6 +18,8 @@ mod sample;
 pub mod saved;
 pub mod top;
 mod walk;
+
+pub use flowkeep_memory as memory;
 
 /// The README's Rust has to compile.
 #[cfg(doctest)]

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use flowkeep_bpf::MappedTable;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::table::SetTable;
 use flowkeep_core::tuple::Tuple;
+use flowkeep_memory::Region;
 
 use super::Clock;
 
@@ -27,7 +27,7 @@ impl Sweeper {
     /// `expired` of each connection that it removes.
     pub(super) fn sweep(
         &mut self,
-        table: &SetTable<MappedTable>,
+        table: &SetTable<Region<true>>,
         budget: Duration,
         mut expired: impl FnMut(&Tuple, &Entry),
     ) {

@@ -1,6 +1,4 @@
-//! Memory for a table: the one place where bytes become a table's words.
-//!
-//! Anonymous memory, a file or a BPF array: all are mappings, and the same layout lies in each.
+//! The memory of a table, as a table sees it.
 
 use core::ptr::NonNull;
 use std::fs::File;
@@ -12,37 +10,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use flowkeep_core::table::{
     HEADER_BYTES, Head, Header, LANES, LayoutError, Memory, Record, Seed, Statistic, table_bytes,
 };
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapMut, MmapOptions};
 
-/// Why a table's memory can't be had.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MemoryError {
-    /// The system gives no memory of this size.
-    #[error("no memory for a table of {sets} sets ({} MiB): {source}", table_bytes(*sets) >> 20)]
-    Refused {
-        /// How many sets were asked for.
-        sets: u32,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file can't be opened, created or mapped.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file is not a table that this program can read.
-    #[error("{}: {source}", path.display())]
-    Layout {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: LayoutError,
-    },
-}
+use crate::{MemoryError, Words, prefetch};
 
 /// The memory of a table, mapped for as long as this lives.
 ///
@@ -54,15 +24,15 @@ pub struct Region<const SHARED: bool> {
     records: NonNull<Record<AtomicU64>>,
     sets: u32,
     seed: Seed,
-    /// Unmaps when it is dropped.
-    map: MmapRaw,
+    /// Unmap when they are dropped.
+    maps: Vec<Words>,
 }
 
-// SAFETY: the pointers are into the mapping, which moves with them, and what they point to is
-// made of atomics.
+// SAFETY: the pointers are into the mappings, which move with them, and what they point to is made
+// of atomics.
 unsafe impl<const SHARED: bool> Send for Region<SHARED> {}
-// SAFETY: through a shared reference only atomics are reached. A region that is not `SHARED` is
-// still sound to use from two threads, but would lose counts: so only the other one is `Sync`.
+// SAFETY: through a shared reference only atomics are reached. A region that is not `SHARED` loads
+// two tags at a time, and would lose counts: so only the other one is `Sync`.
 unsafe impl Sync for Region<true> {}
 
 impl<const SHARED: bool> Region<SHARED> {
@@ -74,15 +44,13 @@ impl<const SHARED: bool> Region<SHARED> {
         let refused = |source| MemoryError::Refused { sets, source };
         let bytes = usize::try_from(table_bytes(sets))
             .map_err(|_| refused(io::ErrorKind::OutOfMemory.into()))?;
-        let map: MmapRaw = MmapOptions::new()
-            .len(bytes)
-            .map_anon()
-            .map_err(refused)?
-            .into();
+        let map = MmapMut::map_anon(bytes).map_err(refused)?;
         // Probes are random: with pages of 4 KiB every one of them misses the TLB. Refused where
         // the kernel has no huge pages, and then nothing is lost.
         let _ = map.advise(Advice::HugePage);
-        Ok(Self::described(map, sets, ticks_per_second, seed))
+        let region = Self::within(map, sets, *seed);
+        region.header().describe(sets, ticks_per_second, seed);
+        Ok(region)
     }
 
     /// Opens a table that was saved to a file. The file is not changed: what is written through
@@ -95,102 +63,121 @@ impl<const SHARED: bool> Region<SHARED> {
             path: path.to_owned(),
             source,
         };
-        let wrong = |source| MemoryError::Layout {
-            path: path.to_owned(),
-            source,
-        };
         let file = File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
-        if length < HEADER_BYTES as u64 {
-            return Err(wrong(LayoutError::NotATable));
-        }
         // SAFETY: a private mapping; somebody who shortens the file meanwhile makes a later
         // access fail with a signal, as for every program that maps files.
         let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(failed)?;
-        let map: MmapRaw = map.into();
-        // SAFETY: the mapping is at least a header long and page-aligned, any bytes are a valid
-        // header of atomics, and the reference ends before the mapping moves.
-        let header = unsafe { &*map.as_ptr().cast::<Header<AtomicU64>>() };
-        let (sets, seed) = header.read().map_err(wrong)?;
+        Self::saved(map).map_err(|source| MemoryError::Layout {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// A table that was described before.
+    fn saved(map: MmapMut) -> Result<Self, LayoutError> {
+        let length = map.len() as u64;
+        let map = Words::from(map);
+        let (sets, seed) = map.header().ok_or(LayoutError::NotATable)?.read()?;
         if length < table_bytes(sets) {
-            return Err(wrong(LayoutError::Truncated));
+            return Err(LayoutError::Truncated);
         }
-        Ok(Self::over(map, sets, seed))
+        Ok(Self::within(map, sets, seed))
     }
 
-    fn described(map: MmapRaw, sets: u32, ticks_per_second: u64, seed: &Seed) -> Self {
-        let region = Self::over(map, sets, *seed);
-        region.header().describe(sets, ticks_per_second, seed);
-        region
-    }
-
-    /// The mapping has to be at least `table_bytes(sets)` long.
-    fn over(map: MmapRaw, sets: u32, seed: Seed) -> Self {
+    /// All in one mapping, which has to be at least `table_bytes(sets)` long.
+    fn within(map: impl Into<Words>, sets: u32, seed: Seed) -> Self {
+        let map = map.into();
         assert!(
-            map.len() as u64 >= table_bytes(sets),
+            size_of_val(&*map) as u64 >= table_bytes(sets),
             "the caller has compared the lengths"
         );
-        // A mapping is never at address 0.
-        let base = NonNull::new(map.as_mut_ptr()).unwrap_or(NonNull::dangling());
         let heads = HEADER_BYTES;
         // Aligned to a record: a page and multiples of two heads are. An odd number of sets
         // leaves half a record of room, which `table_bytes` has.
         let records = (heads + sets as usize * size_of::<Head<AtomicU64>>())
             .next_multiple_of(align_of::<Record<AtomicU64>>());
+        let base = start(&map);
         Self {
             header: base.cast(),
             // SAFETY: both offsets lie within the mapping, by the assertion.
-            heads: unsafe { base.add(heads) }.cast(),
+            heads: unsafe { base.byte_add(heads) }.cast(),
             // SAFETY: as above.
-            records: unsafe { base.add(records) }.cast(),
+            records: unsafe { base.byte_add(records) }.cast(),
             sets,
             seed,
-            map,
+            maps: vec![map],
         }
     }
 
     /// The header.
     #[must_use]
     pub const fn header(&self) -> &Header<AtomicU64> {
-        // SAFETY: it points to the beginning of the mapping, which lives as long as `self`, is
+        // SAFETY: it points to the beginning of a mapping, which lives as long as `self`, is
         // aligned to a page, and holds a header's worth of bytes, all of them atomics.
         unsafe { self.header.as_ref() }
     }
+}
 
+impl Region<true> {
+    /// A table whose header, heads and records are each a mapping, as the kernel's are.
+    ///
+    /// # Errors
+    /// Why the header or the length of the others is not that of a table.
+    pub fn apart(maps: [Words; 3]) -> Result<Self, LayoutError> {
+        let [header, heads, records] = &maps;
+        let (sets, seed) = header.header().ok_or(LayoutError::NotATable)?.read()?;
+        let fits = size_of_val(&**heads) >= sets as usize * size_of::<Head<AtomicU64>>()
+            && size_of_val(&**records) >= sets as usize * LANES * size_of::<Record<AtomicU64>>();
+        if !fits {
+            return Err(LayoutError::Truncated);
+        }
+        Ok(Self {
+            header: start(header).cast(),
+            heads: start(heads).cast(),
+            records: start(records).cast(),
+            sets,
+            seed,
+            maps: maps.into(),
+        })
+    }
+}
+
+impl Region<false> {
     /// Writes the table to a file, in place of what is there. The file is whole or as it was
-    /// before: a copy beside it takes its place at the end. Meaningful while nobody changes the
-    /// table.
+    /// before: a copy beside it takes its place at the end.
     ///
     /// # Errors
     /// [`MemoryError::File`].
     pub fn save(&self, path: &Path) -> Result<(), MemoryError> {
-        let failed = |source| MemoryError::File {
-            path: path.to_owned(),
-            source,
-        };
         let mut beside = path.as_os_str().to_owned();
         beside.push(".part");
         let beside = PathBuf::from(beside);
         let written = self
             .write(&beside)
             .and_then(|()| std::fs::rename(&beside, path));
-        written.map_err(|error| {
+        written.map_err(|source| {
             // The first error is the one to tell.
             let _ = std::fs::remove_file(&beside);
-            failed(error)
+            MemoryError::File {
+                path: path.to_owned(),
+                source,
+            }
         })
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
-        let base: *const AtomicU64 = self.map.as_ptr().cast();
-        for index in 0..self.map.len() / size_of::<AtomicU64>() {
-            // SAFETY: within the mapping, aligned, and read atomically.
-            let word = unsafe { &*base.add(index) }.load(Relaxed);
-            file.write_all(&word.to_ne_bytes())?;
+        for word in self.maps.iter().flat_map(|map| &**map) {
+            file.write_all(&word.load(Relaxed).to_ne_bytes())?;
         }
         file.into_inner()?.sync_all()
     }
+}
+
+/// Where a mapping begins.
+fn start(map: &Words) -> NonNull<AtomicU64> {
+    // A mapping is never at address 0.
+    NonNull::new(map.as_mut_ptr()).unwrap_or(NonNull::dangling())
 }
 
 impl<const SHARED: bool> Memory for Region<SHARED> {
@@ -269,15 +256,82 @@ impl<const SHARED: bool> Memory for Region<SHARED> {
     }
 }
 
-/// A hint that the line at this address will be read and written soon.
-#[inline]
-pub(crate) fn prefetch(line: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint: it never faults and changes nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+#[cfg(test)]
+mod tests {
+    use flowkeep_core::table::{SetTable, Table};
+    use flowkeep_core::tracker::Instant;
+    use flowkeep_core::tuple::{Address, Flags, Tuple};
+
+    use super::*;
+
+    fn anonymous(bytes: usize) -> Words {
+        MmapMut::map_anon(bytes).expect("memory").into()
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = line;
+
+    /// Maps for so many sets, each of them too short by so many bytes.
+    fn maps(sets: usize, short: [usize; 3]) -> [Words; 3] {
+        let [header, heads, records] = short;
+        let maps = [
+            HEADER_BYTES - header,
+            sets * size_of::<Head<u64>>() - heads,
+            sets * LANES * size_of::<Record<u64>>() - records,
+        ]
+        .map(anonymous);
+        if let Some(header) = maps[0].header() {
+            header.describe(sets as u32, 1000, &Seed::from_u64(7));
+        }
+        maps
+    }
+
+    #[test]
+    fn a_table_in_three_mappings_is_a_table() {
+        for sets in [1, 2, 3] {
+            let region = Region::apart(maps(sets, [0; 3])).expect("a table");
+            assert_eq!(region.header().ticks_per_second(), 1000);
+            let table = SetTable::new(region);
+            let address = |last| Address::from_v4([192, 0, 2, last]);
+            for port in 1..=20 {
+                let tuple = Tuple::new(address(1), address(2), port, 53, 17, Flags::OUT);
+                let place = table.place(&tuple);
+                let stored = table.insert(place, &tuple, &Default::default(), Instant::default());
+                assert!(stored.is_ok());
+                assert!(table.find(place, &tuple).is_some(), "{port}");
+            }
+            assert_eq!(table.iter().count(), 20);
+        }
+    }
+
+    #[test]
+    fn mappings_that_are_too_short_are_refused() {
+        let refused = |short| Region::apart(maps(2, short)).map(drop);
+        assert_eq!(refused([1, 0, 0]), Err(LayoutError::NotATable));
+        assert_eq!(refused([0, 1, 0]), Err(LayoutError::Truncated));
+        assert_eq!(refused([0, 0, 1]), Err(LayoutError::Truncated));
+        assert_eq!(refused([0, 0, 0]), Ok(()));
+    }
+
+    #[test]
+    fn what_is_beyond_the_table_is_not_reached() {
+        let table = Region::<false>::anonymous(3, 1, &Seed::from_u64(1)).expect("memory");
+        assert!(table.head(2).is_some() && table.head(3).is_none());
+        let records = 3 * LANES as u32;
+        assert!(table.record(records - 1).is_some() && table.record(records).is_none());
+    }
+
+    #[test]
+    fn tags_match_alike_whether_shared_or_not() {
+        fn matching<const SHARED: bool>(tag: u8) -> [u64; 2] {
+            let table = Region::<SHARED>::anonymous(1, 1, &Seed::from_u64(1)).expect("memory");
+            let head = table.head(0).expect("the only set");
+            for (index, word) in head.tags().iter().enumerate() {
+                word.store(0x0180_0000_ff01_0002 << index, Relaxed);
+            }
+            [Region::<SHARED>::matching(head, tag), head.matching(tag)]
+        }
+        for tag in [0, 1, 2, 0x80, 0xff] {
+            let [own, plain] = matching::<false>(tag);
+            assert_eq!(own, plain, "{tag}");
+            assert_eq!(matching::<true>(tag), [own, plain], "{tag}");
+        }
+    }
 }
