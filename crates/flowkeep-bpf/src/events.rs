@@ -1,7 +1,6 @@
 //! What the programs tell of packets, as it happens.
 
 use std::fmt;
-use std::fs::{File, TryLockError};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -17,6 +16,7 @@ use flowkeep_core::tuple::Tuple;
 use crate::abi::{self, EVENT_WORDS, RECORD_WORDS, kind, reason};
 use crate::config::MappedConfig;
 use crate::maps::{Counters, Maps, duplicate};
+use crate::reader::Reader;
 use crate::{Device, Error, Hook};
 
 /// What an event is about.
@@ -95,28 +95,29 @@ pub struct Events {
     lost: Counters,
     /// What had been lost before.
     lost_before: u64,
-    /// Locked, so that others know.
-    _lock: Option<File>,
+    /// So that others know. Of a table that is not pinned there are none.
+    _reader: Option<Reader>,
 }
 
 impl Events {
     pub(crate) fn new(maps: &Maps, folder: Option<&Path>) -> Result<Self, Error> {
-        let lock = folder.map(lock).transpose()?;
+        let reader = folder.map(Reader::new).transpose()?;
         let config = MappedConfig::new(&maps.config)?;
         let map = Map::RingBuf(duplicate(&maps.events).map_err(Error::map("EVENTS"))?);
         let lost = maps.lost.try_clone()?;
-        let lost_before = lost.sum(0)?;
         let mut ring = RingBuf::try_from(map).map_err(Error::map("EVENTS"))?;
         // What a reader that was killed has left. First nothing more may come.
         config.watch(false);
         while ring.next().is_some() {}
+        // What found no room before now was for others.
+        let lost_before = lost.sum(0)?;
         config.watch(true);
         Ok(Self {
             ring,
             config,
             lost,
             lost_before,
-            _lock: lock,
+            _reader: reader,
         })
     }
 
@@ -126,22 +127,6 @@ impl Events {
     /// [`Error::Map`].
     pub fn lost(&self) -> Result<u64, Error> {
         Ok(self.lost.sum(0)?.saturating_sub(self.lost_before))
-    }
-}
-
-/// Takes the lock of the config's pin, which goes with the process that has it. Pins of arrays
-/// with type information are files that can be opened; not so the buffer's own.
-fn lock(folder: &Path) -> Result<File, Error> {
-    let path = folder.join("CONFIG");
-    let failed = |source| Error::File {
-        path: path.clone(),
-        source,
-    };
-    let file = File::open(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Watched),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The programs in the kernel, and their maps.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, MapData};
-use aya::programs::loaded_programs;
+use aya::programs::{ProgramError, loaded_programs};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{LANES, Memory as _, Seed, SetTable, Statistic};
@@ -13,7 +14,7 @@ use crate::abi::{MOST_SETS, TICKS_PER_SECOND};
 use crate::attach::Attachment;
 use crate::config::MappedConfig;
 use crate::maps::{self, Maps};
-use crate::{Error, Events, Means, pin};
+use crate::{Error, Events, Means, Unwatched, pin};
 
 /// The programs, as `cargo xtask bpf` built them.
 static OBJECT: &[u8] = include_bytes_aligned!("../object/flowkeep.o");
@@ -174,6 +175,21 @@ impl Kernel {
         Events::new(&self.maps, self.pin.as_deref())
     }
 
+    /// Makes sure that nobody reads the events of a pinned table, and keeps it so while what this
+    /// returns lives; `None` if somebody reads them. The programs no longer send for one who was
+    /// killed.
+    ///
+    /// # Errors
+    /// [`Error::NoFolder`] if the table is not pinned, [`Error::File`] if it is no longer.
+    pub fn unwatched(&self) -> Result<Option<Unwatched>, Error> {
+        let folder = self.pin.as_deref().ok_or(Error::NoFolder)?;
+        let unwatched = Unwatched::new(folder)?;
+        if unwatched.is_some() {
+            self.config.watch(false);
+        }
+        Ok(unwatched)
+    }
+
     /// Whether any program in the kernel uses the table, whoever has loaded it: if not, nothing
     /// tracks.
     ///
@@ -182,7 +198,11 @@ impl Kernel {
     pub fn is_running(&self) -> Result<bool, Error> {
         let table = self.maps.table_id()?;
         for program in loaded_programs() {
-            let program = program.map_err(Error::query)?;
+            let program = match program {
+                // Gone since it was counted.
+                Err(error) if is_gone(&error) => continue,
+                program => program.map_err(Error::query)?,
+            };
             if maps::used_by(&program).contains(&table) {
                 return Ok(true);
             }
@@ -243,6 +263,12 @@ impl Kernel {
     pub fn unpin(folder: &Path) -> Result<(), Error> {
         pin::remove(folder)
     }
+}
+
+/// Whether the kernel has no such program any more.
+fn is_gone(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::SyscallError(error)
+        if error.io_error.kind() == ErrorKind::NotFound)
 }
 
 /// Loads the object, with maps from a folder as far as they are there, and to it as far as not.

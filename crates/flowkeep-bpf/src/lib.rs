@@ -24,10 +24,13 @@ mod hook;
 mod kernel;
 mod maps;
 mod pin;
+mod reader;
 pub mod support;
 
+pub use attach::{detach_abandoned, pinned};
 pub use device::Device;
 pub use error::Error;
 pub use events::{Event, Events, Kind, Packet};
 pub use hook::{Attached, Hook, Means};
 pub use kernel::{Kernel, Options};
+pub use reader::Unwatched;

@@ -10,7 +10,8 @@ use flowkeep_core::table::{Header, LANES, LayoutError, Seed};
 
 use crate::Error;
 use crate::abi::{CONFIG_WORDS, HEAD_WORDS, HEADER_WORDS, RECORD_WORDS, VERSION};
-use crate::maps::words;
+use crate::attach::Pin;
+use crate::maps::{NAMES, words};
 
 /// Looks for a table in a folder: how many sets it has, and its seed.
 ///
@@ -75,7 +76,7 @@ pub(crate) struct New {
 }
 
 impl New {
-    /// Makes the folder, if it is not there.
+    /// Makes the folder, if it is not there; no table is pinned to it.
     pub(crate) fn make(folder: &Path) -> Result<Self, Error> {
         match fs::create_dir(folder) {
             Ok(()) => {}
@@ -83,6 +84,20 @@ impl New {
             Err(source) => {
                 let path = folder.to_owned();
                 return Err(Error::File { path, source });
+            }
+        }
+        // Of a loader that was killed before it had pinned all: what is found would be taken,
+        // whatever its size.
+        for name in NAMES {
+            let path = folder.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::File {
+                        path,
+                        source: error,
+                    });
+                }
+                _ => {}
             }
         }
         Ok(Self {
@@ -104,7 +119,8 @@ impl Drop for New {
     }
 }
 
-/// Removes the pins of a folder, and the folder. The maps live on as long as a program uses them.
+/// Removes the pins of a folder, and the folder: programs that they keep attached are detached. The
+/// maps live on as long as a program uses them.
 pub(crate) fn remove(folder: &Path) -> Result<(), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -112,7 +128,10 @@ pub(crate) fn remove(folder: &Path) -> Result<(), Error> {
     };
     for entry in fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        fs::remove_file(&path).map_err(failed(&path))?;
+        match Pin::at(path.clone()) {
+            Some(pin) => pin.detach()?,
+            None => fs::remove_file(&path).map_err(failed(&path))?,
+        }
     }
     fs::remove_dir(folder).map_err(failed(folder))
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use flowkeep_bpf::{Device, Error, Hook, Kernel, Options};
+use flowkeep_bpf::{Device, Error, Hook, Kernel, Means, Options, detach_abandoned};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Memory, Seed};
 use flowkeep_lab::eventually;
@@ -126,7 +126,12 @@ fn a_pinned_table_is_opened_watched_and_detached() {
     assert_eq!(kernel.settings().tcp, 4321);
     let events = other.events().unwrap_or_else(|error| panic!("{error}"));
     assert!(matches!(kernel.events(), Err(Error::Watched)));
+    assert!(matches!(kernel.unwatched(), Ok(None)));
     drop(events);
+    let unwatched = kernel.unwatched();
+    assert!(matches!(unwatched, Ok(Some(_))));
+    assert!(matches!(other.events(), Err(Error::Watched)));
+    drop(unwatched);
     assert!(kernel.events().is_ok());
 
     drop(kernel);
@@ -167,4 +172,93 @@ fn devices_and_what_is_refused() {
     drop(Kernel::load(&pinned).unwrap_or_else(|error| panic!("{error}")));
     fs::remove_file(folder.0.join("RECORDS")).expect("it was pinned");
     assert!(matches!(Kernel::load(&pinned), Err(Error::Pinned { .. })));
+}
+
+/// The filters on one side of an interface, as `tc` shows them.
+fn filters(interface: &str, side: &str) -> String {
+    let output = Command::new("tc")
+        .args(["filter", "show", "dev", interface, side])
+        .output()
+        .unwrap_or_else(|error| panic!("{error}"));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn filters_of_a_process_that_was_killed_are_taken_away() {
+    let Some(folder) = place("killed") else {
+        return;
+    };
+    let mut filter_options = options(1, None);
+    filter_options.means = Some(Means::Clsact);
+    let mut kernel = Kernel::load(&filter_options).unwrap_or_else(|error| panic!("{error}"));
+    kernel
+        .attach("lo", Hook::Egress, false)
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(detach_abandoned().ok(), Some(vec![]), "whose process lives");
+    assert_ne!(filters("lo", "egress"), "");
+
+    // As such a process leaves it.
+    let pin = folder.0.join("program");
+    let program = kernel
+        .program(Hook::Ingress, Device::Ip)
+        .unwrap_or_else(|error| panic!("{error}"));
+    program.pin(&pin).unwrap_or_else(|error| panic!("{error}"));
+    let add = format!(
+        "filter add dev keep0 ingress pref {} handle 1 bpf direct-action object-pinned {}",
+        0xf10b,
+        pin.display()
+    );
+    for arguments in ["qdisc add dev keep0 clsact", &add] {
+        let mut tc = Command::new("tc");
+        let status = tc.args(arguments.split(' ')).status();
+        assert!(status.is_ok_and(|status| status.success()), "{arguments}");
+    }
+    assert_ne!(filters("keep0", "ingress"), "");
+    let names = detach_abandoned().ok();
+    assert_eq!(names, Some(vec!["keep0".to_owned()]));
+    assert_eq!(filters("keep0", "ingress"), "");
+    assert_ne!(filters("lo", "egress"), "", "whose process lives");
+}
+
+#[test]
+fn pinned_filters_go_with_their_folder_whatever_else_is_in_it() {
+    let Some(folder) = place("filters") else {
+        return;
+    };
+    let mut filter_options = options(1, Some(folder.0.clone()));
+    filter_options.means = Some(Means::Clsact);
+    let mut kernel = Kernel::load(&filter_options).unwrap_or_else(|error| panic!("{error}"));
+    kernel
+        .attach("keep0", Hook::Forward, true)
+        .unwrap_or_else(|error| panic!("{error}"));
+    drop(kernel);
+    assert_ne!(filters("keep0", "ingress"), "");
+    let attached = flowkeep_bpf::pinned(&folder.0).unwrap_or_else(|error| panic!("{error}"));
+    let [only] = attached.as_slice() else {
+        panic!("one program: {attached:?}");
+    };
+    assert_eq!(
+        (only.interface.as_str(), only.hook),
+        ("keep0", Hook::Forward)
+    );
+    // Without it there is no table.
+    fs::remove_file(folder.0.join("HEADER")).expect("it was pinned");
+    Kernel::unpin(&folder.0).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(filters("keep0", "ingress"), "");
+    assert!(!folder.0.exists());
+}
+
+#[test]
+fn what_a_loader_that_was_killed_has_pinned_is_not_taken() {
+    let Some(folder) = place("half") else {
+        return;
+    };
+    let load = |sets| Kernel::load(&options(sets, Some(folder.0.clone())));
+    drop(load(3).unwrap_or_else(|error| panic!("{error}")));
+    fs::remove_file(folder.0.join("HEADER")).expect("it was pinned");
+    let kernel = load(7).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(kernel.table().memory().sets(), 7);
+    drop(kernel);
+    let kernel = Kernel::open(&folder.0).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(kernel.table().memory().sets(), 7);
 }

@@ -1,0 +1,197 @@
+//! Attaching programs to interfaces, and detaching them.
+
+mod filter;
+mod pin;
+mod place;
+
+use std::io::{self, ErrorKind};
+use std::os::unix::net::UnixListener;
+
+use aya::programs::tc::SchedClassifierLink;
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
+use nix::net::if_::{if_nameindex, if_nametoindex};
+
+pub use self::filter::detach_abandoned;
+pub(crate) use self::pin::Pin;
+pub use self::pin::pinned;
+use self::place::{Place, without_tcx};
+use crate::{Attached, Device, Error, Hook, Kernel, Means, maps};
+
+/// A program that this process has attached. When it is dropped, the program is detached, unless a
+/// pin keeps it.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    attached: Attached,
+    /// `None` if it is pinned.
+    _link: Option<SchedClassifierLink>,
+    /// Tells other processes that a filter is in use.
+    _owner: Option<UnixListener>,
+}
+
+impl Kernel {
+    /// The program for a hook and a device, loaded and verified.
+    ///
+    /// # Errors
+    /// [`Error::Load`].
+    pub fn program(&mut self, hook: Hook, device: Device) -> Result<&mut SchedClassifier, Error> {
+        let name = hook.program(device);
+        let program = self
+            .programs()?
+            .program_mut(name)
+            .ok_or_else(|| Error::Load(format!("there is no program {name}").into()))?;
+        let program: &mut SchedClassifier = program.try_into().map_err(Error::load)?;
+        load(program).map_err(Error::load)?;
+        Ok(program)
+    }
+
+    /// Attaches the program for a hook to an interface of the current network namespace, beside
+    /// whatever is attached there: by a tcx link, or on kernels before 6.6 by a filter of the
+    /// clsact queueing discipline.
+    ///
+    /// It is detached when `self` is dropped; with `pin`, it stays until [`Self::detach`]. What is
+    /// pinned for this hook already is replaced by this process's program, at once, without a
+    /// packet in between that nobody sees.
+    ///
+    /// # Errors
+    /// [`Error::Interface`], [`Error::Kind`], [`Error::Load`], [`Error::Attach`],
+    /// [`Error::Attached`], and [`Error::NoFolder`] for `pin` without a
+    /// [folder](crate::Options::pin).
+    pub fn attach(&mut self, interface: &str, hook: Hook, pin: bool) -> Result<(), Error> {
+        let device = Device::of(interface)?;
+        let folder = match (pin, &self.pin) {
+            (false, _) => None,
+            (true, Some(folder)) => Some(folder.clone()),
+            (true, None) => return Err(Error::NoFolder),
+        };
+        let means = self.means;
+        let place = Place {
+            interface,
+            hook,
+            folder: folder.as_deref(),
+        };
+        let in_use = pin && self.attached()?.iter().any(|other| place.is(other));
+        let program = self.program(hook, device)?;
+        let attachment = match means {
+            Some(Means::Clsact) => place.by_filter(program)?,
+            Some(Means::Tcx) => place
+                .by_link(program, in_use)
+                .map_err(|error| place.failed(error))?,
+            None => match place.by_link(program, in_use) {
+                Err(error) if without_tcx(&error) => place.by_filter(program)?,
+                done => done.map_err(|error| place.failed(error))?,
+            },
+        };
+        self.attachments.retain(|other| !place.is(&other.attached));
+        self.attachments.push(attachment);
+        Ok(())
+    }
+
+    /// Detaches every program of this table from an interface, by whomever it was attached or
+    /// pinned. Whether there was one. What only a pin kept attached sees packets for a moment
+    /// longer, until the kernel has taken it away.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn detach(&mut self, interface: &str) -> Result<bool, Error> {
+        self.detach_if(|attached| attached.interface == interface)
+    }
+
+    /// Detaches every program of this table from every interface. Whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn detach_all(&mut self) -> Result<bool, Error> {
+        self.detach_if(|_| true)
+    }
+
+    fn detach_if(&mut self, chosen: impl Fn(&Attached) -> bool) -> Result<bool, Error> {
+        let before = self.attachments.len();
+        self.attachments
+            .retain(|attachment| !chosen(&attachment.attached));
+        let mut any = self.attachments.len() != before;
+        for pin in self.pins()? {
+            if chosen(&pin.attached) {
+                any = true;
+                pin.detach()?;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Where programs of this table are attached now: tcx links of the current network namespace
+    /// by whomever they were made, and the filters that this process has or that are pinned.
+    ///
+    /// # Errors
+    /// [`Error::Map`], [`Error::Query`], [`Error::File`].
+    pub fn attached(&self) -> Result<Vec<Attached>, Error> {
+        let mut all = self.links()?;
+        let own = self.attachments.iter().map(|own| own.attached.clone());
+        let pinned = self.pins()?.into_iter().map(|pin| pin.attached);
+        for attached in own.chain(pinned) {
+            let is_there = if_nametoindex(attached.interface.as_str()).is_ok();
+            if attached.means == Means::Clsact && is_there && !all.contains(&attached) {
+                all.push(attached);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The tcx links to programs that use this table.
+    fn links(&self) -> Result<Vec<Attached>, Error> {
+        let table = self.maps.table_id()?;
+        let interfaces = if_nameindex().map_err(|error| Error::query(io::Error::from(error)))?;
+        let mut links = Vec::new();
+        for interface in interfaces.iter() {
+            let name = interface.name().to_string_lossy();
+            for side in [TcAttachType::Ingress, TcAttachType::Egress] {
+                // Refused by kernels without tcx, and where an interface goes meanwhile.
+                let Ok((_, programs)) = SchedClassifier::query_tcx(&name, side) else {
+                    continue;
+                };
+                for program in programs {
+                    if !maps::used_by(&program).contains(&table) {
+                        continue;
+                    }
+                    let hook = Hook::ALL.into_iter().find(|hook| {
+                        [Device::Ethernet, Device::Ip]
+                            .map(|device| hook.program(device))
+                            .contains(&program.name_as_str().unwrap_or_default())
+                    });
+                    if let Some(hook) = hook {
+                        links.push(Attached {
+                            interface: name.clone().into_owned(),
+                            hook,
+                            means: Means::Tcx,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(links)
+    }
+
+    /// What is pinned beside the maps.
+    fn pins(&self) -> Result<Vec<Pin>, Error> {
+        self.pin
+            .as_deref()
+            .map_or_else(|| Ok(Vec::new()), pin::pins)
+    }
+}
+
+/// Loads a program, if it is not loaded yet.
+fn load(program: &mut SchedClassifier) -> Result<(), ProgramError> {
+    let mut tries = LOAD_TRIES;
+    loop {
+        tries -= 1;
+        match program.load() {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => return Ok(()),
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.kind() == ErrorKind::WouldBlock && tries > 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// How often a program is loaded before that fails: the verifier gives up (EAGAIN) when a signal
+/// arrives, also one that only stops the process until it is continued.
+const LOAD_TRIES: u32 = 16;

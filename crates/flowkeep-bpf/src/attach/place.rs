@@ -1,0 +1,188 @@
+//! Attaching a program to one place, by a link or by a filter.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::mem::forget;
+use std::path::Path;
+
+use aya::programs::links::{FdLink, LinkOrder, PinnedLink};
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
+use aya::programs::{ProgramError, SchedClassifier, tc};
+
+use super::filter::{Filter, OWN, PINNED, options};
+use super::{Attachment, Pin};
+use crate::{Attached, Error, Hook, Means};
+
+/// Where a program is to be attached, and the folder that it is to be pinned to.
+pub(super) struct Place<'p> {
+    pub(super) interface: &'p str,
+    pub(super) hook: Hook,
+    pub(super) folder: Option<&'p Path>,
+}
+
+impl Place<'_> {
+    /// Whether a program is attached just here.
+    pub(super) fn is(&self, other: &Attached) -> bool {
+        self.interface == other.interface && self.hook == other.hook
+    }
+
+    pub(super) fn failed(&self, error: impl Into<Reason>) -> Error {
+        let reason = error.into();
+        Error::Attach {
+            interface: self.interface.to_owned(),
+            // What the kernel says is of more use than by which call it was asked.
+            source: match reason.downcast() {
+                Ok(program) => match *program {
+                    ProgramError::SyscallError(error) => error.io_error.into(),
+                    error => error.into(),
+                },
+                Err(other) => other,
+            },
+        }
+    }
+
+    fn attachment(&self, means: Means, link: Option<SchedClassifierLink>) -> Attachment {
+        Attachment {
+            attached: Attached {
+                interface: self.interface.to_owned(),
+                hook: self.hook,
+                means,
+            },
+            _link: link,
+            _owner: None,
+        }
+    }
+
+    /// Attaches by a tcx link. If one that is pinned is `in_use`, it gets another program.
+    pub(super) fn by_link(
+        &self,
+        program: &mut SchedClassifier,
+        in_use: bool,
+    ) -> Result<Attachment, Reason> {
+        let path = self
+            .folder
+            .map(|folder| folder.join(Pin::name(self.interface, self.hook, Means::Tcx)));
+        if let Some(path) = &path
+            && path.exists()
+        {
+            if in_use {
+                let link: FdLink = PinnedLink::from_pin(path)?.into();
+                let id = program.attach_to_link(link.try_into()?)?;
+                // The pin holds it.
+                drop(program.take_link(id)?);
+                return Ok(self.attachment(Means::Tcx, None));
+            }
+            // Its interface has gone, even if there is one of the same name.
+            fs::remove_file(path)?;
+        }
+        let order = TcAttachOptions::TcxOrder(LinkOrder::default());
+        let id = program.attach_with_options(self.interface, self.hook.side(), order)?;
+        let link = program.take_link(id)?;
+        let Some(path) = path else {
+            return Ok(self.attachment(Means::Tcx, Some(link)));
+        };
+        let link: FdLink = link.try_into()?;
+        link.pin(path)?;
+        Ok(self.attachment(Means::Tcx, None))
+    }
+
+    /// Attaches by a filter.
+    pub(super) fn by_filter(&self, program: &mut SchedClassifier) -> Result<Attachment, Error> {
+        match tc::qdisc_add_clsact(self.interface) {
+            Ok(()) => {}
+            // Others share it.
+            Err(error) if is_there_already(&error) => {}
+            Err(error) => return Err(self.failed(error)),
+        }
+        let filter = Filter::new(self.interface, self.hook);
+        match self.folder {
+            None => self.by_own_filter(program, &filter),
+            Some(folder) => self.by_pinned_filter(program, &filter, folder),
+        }
+    }
+
+    /// By a filter that goes with this process.
+    fn by_own_filter(
+        &self,
+        program: &mut SchedClassifier,
+        filter: &Filter<'_>,
+    ) -> Result<Attachment, Error> {
+        let owner = filter.own().map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => self.attached_by_another(),
+            _ => self.failed(error),
+        })?;
+        // Of a process that was killed: whoever lives has its name.
+        filter.detach(OWN);
+        let id = program
+            .attach_with_options(self.interface, self.hook.side(), options(OWN))
+            .map_err(|error| self.failed(error))?;
+        let link = program.take_link(id).map_err(|error| self.failed(error))?;
+        Ok(Attachment {
+            _owner: Some(owner),
+            ..self.attachment(Means::Clsact, Some(link))
+        })
+    }
+
+    /// By a filter that stays. One that is there for its pin gets another program.
+    fn by_pinned_filter(
+        &self,
+        program: &mut SchedClassifier,
+        filter: &Filter<'_>,
+        folder: &Path,
+    ) -> Result<Attachment, Error> {
+        let path = folder.join(Pin::name(self.interface, self.hook, Means::Clsact));
+        let is_pinned = path.exists();
+        let replaced = if is_pinned {
+            let known = filter.link(PINNED).map_err(|error| self.failed(error))?;
+            // Fails if it has gone with its interface or queueing discipline.
+            program.attach_to_link(known).ok()
+        } else {
+            None
+        };
+        let id = match replaced {
+            Some(id) => id,
+            None => program
+                .attach_with_options(self.interface, self.hook.side(), options(PINNED))
+                .map_err(|error| match error {
+                    ProgramError::TcError(error) if is_there_already(&error) => {
+                        self.attached_by_another()
+                    }
+                    error => self.failed(error),
+                })?,
+        };
+        let link = program.take_link(id).map_err(|error| self.failed(error))?;
+        if is_pinned {
+            fs::remove_file(&path).map_err(|error| self.failed(error))?;
+        }
+        program.pin(&path).map_err(|error| self.failed(error))?;
+        // The filter is to stay.
+        forget(link);
+        Ok(self.attachment(Means::Clsact, None))
+    }
+
+    fn attached_by_another(&self) -> Error {
+        Error::Attached {
+            interface: self.interface.to_owned(),
+        }
+    }
+}
+
+/// Why something failed.
+type Reason = Box<dyn std::error::Error + Send + Sync>;
+
+/// Whether the kernel does not know tcx links: before 6.6 it says that the argument is invalid.
+pub(super) fn without_tcx(reason: &Reason) -> bool {
+    matches!(reason.downcast_ref(), Some(ProgramError::SyscallError(error))
+        if error.io_error.kind() == ErrorKind::InvalidInput)
+}
+
+fn is_there_already(error: &tc::TcError) -> bool {
+    match error {
+        tc::TcError::AlreadyAttached => true,
+        tc::TcError::NetlinkError(error) => error.raw_os_error() == Some(EEXIST),
+        _ => false,
+    }
+}
+
+/// The number of "file exists" on Linux.
+const EEXIST: i32 = 17;
