@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
-use flowkeep_core::tracker::Change;
+pub use flowkeep_core::tracker::Change;
 
 /// A point in packet time: nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,18 +125,8 @@ pub struct Connection {
 /// What happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// Its first packet.
-    New,
-    /// The responder's first packet.
-    Reply,
-    /// An ICMP error about it.
-    Related,
-    /// A packet worth reporting: a new TCP flag, or the report interval has passed.
-    Report,
-    /// A FIN or a RST.
-    Closing,
-    /// A SYN on a connection that was closing.
-    Reopened,
+    /// A packet changed something about it.
+    Changed(Change),
     /// Its timeout has passed.
     Expired,
     /// It made room for another: closed or unanswered, in a full table.
@@ -148,12 +138,12 @@ pub enum EventKind {
 impl EventKind {
     /// Every kind.
     pub const ALL: [Self; 9] = [
-        Self::New,
-        Self::Reply,
-        Self::Related,
-        Self::Report,
-        Self::Closing,
-        Self::Reopened,
+        Self::Changed(Change::New),
+        Self::Changed(Change::Reply),
+        Self::Changed(Change::Related),
+        Self::Changed(Change::Report),
+        Self::Changed(Change::Closing),
+        Self::Changed(Change::Reopened),
         Self::Expired,
         Self::Evicted,
         Self::Refused,
@@ -163,12 +153,12 @@ impl EventKind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::New => "new",
-            Self::Reply => "reply",
-            Self::Related => "related",
-            Self::Report => "report",
-            Self::Closing => "closing",
-            Self::Reopened => "reopened",
+            Self::Changed(Change::New) => "new",
+            Self::Changed(Change::Reply) => "reply",
+            Self::Changed(Change::Related) => "related",
+            Self::Changed(Change::Report) => "report",
+            Self::Changed(Change::Closing) => "closing",
+            Self::Changed(Change::Reopened) => "reopened",
             Self::Expired => "expired",
             Self::Evicted => "evicted",
             Self::Refused => "refused",
@@ -178,14 +168,7 @@ impl EventKind {
 
 impl From<Change> for EventKind {
     fn from(change: Change) -> Self {
-        match change {
-            Change::New => Self::New,
-            Change::Reply => Self::Reply,
-            Change::Related => Self::Related,
-            Change::Report => Self::Report,
-            Change::Closing => Self::Closing,
-            Change::Reopened => Self::Reopened,
-        }
+        Self::Changed(change)
     }
 }
 

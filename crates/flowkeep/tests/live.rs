@@ -1,15 +1,18 @@
 //! The commands of a live tracker, run as people run them, on hosts of their own.
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use aya::maps::Array;
+use aya::maps::{Array, MapData};
 use aya::programs::{SchedClassifier, TcAttachType};
 use flowkeep_lab::{Background, Host, available, cable, eventually};
+use flowkeep_memory::Words;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -242,6 +245,14 @@ fn what_is_attached_goes_on_and_outlives_a_run() {
     assert!(settings.contains("timeout-tcp      172800 s"), "{settings}");
     assert!(settings.contains("timeout-other    3600 s"), "{settings}");
 
+    for arguments in ["set", "delete -p 253"] {
+        let full = File::create("/dev/full").expect("Linux has it");
+        let output = lab.command(arguments).stdout(full).output();
+        let output = output.expect("the program runs");
+        assert_eq!(output.status.code(), Some(1), "{arguments}");
+        assert!(text(&output.stderr).starts_with("flowkeep: cannot write: "));
+    }
+
     for (wrong, complaint) in [
         (
             "attach -i eth0 --connections 9999",
@@ -272,6 +283,25 @@ fn a_run_that_was_killed_is_followed_by_another() {
         lab.pins()
             .is_some_and(|pins| !pins.iter().any(|pin| pin.contains('@')))
     );
+    if !matches!(flowkeep_bpf::support::tcx(), Ok(true)) {
+        // A filter stays, and goes on tracking.
+        assert!(attached(&lab) > 0);
+        assert_eq!(lab.success("detach --all"), "no longer tracking eth0\n");
+        return nothing_is_left(&lab);
+    }
+    // The kernel takes the programs away a moment later.
+    let told = eventually(|| {
+        let output = lab.flowkeep("list");
+        assert!(output.status.success());
+        match text(&output.stderr) {
+            told if told.contains(" was killed") => Ok(()),
+            told => Err(told),
+        }
+    });
+    assert_eq!(told, Ok(()));
+    let (complaint, code) = lab.failure("watch");
+    assert!(complaint.ends_with(" has ended"), "{complaint}");
+    assert_eq!(code, Some(5));
     // Of another size, too: nobody uses what is left.
     let running = lab.run("-i eth0 --connections 2000");
     lab.ping();
@@ -422,6 +452,30 @@ fn what_happens_is_watched_and_its_packets_are_written() {
     let port = "originator_port";
     assert_eq!(ping[port], events[0]["connection"][port]);
     lab.success("detach --all");
+}
+
+#[test]
+fn nobody_is_told_after_a_watch_that_was_killed() {
+    let Some(lab) = Lab::new() else { return };
+    let running = lab.run("-i eth0");
+    let watched = || {
+        let word = std::mem::offset_of!(flowkeep_bpf::abi::Config, watched) / 8;
+        let config = MapData::from_pin("/sys/fs/bpf/flowkeep/CONFIG").expect("it is pinned");
+        let words = Words::shared(config.fd(), 8 * (word + 1)).expect("it is mapped by all");
+        words[word].load(Relaxed)
+    };
+    let becomes = |wanted| {
+        let reached = eventually(|| match lab.here.enter(watched) {
+            found if found == wanted => Ok(()),
+            other => Err(other),
+        });
+        assert_eq!(reached, Ok(()));
+    };
+    let (watching, _lines) = lab.start("watch");
+    becomes(1);
+    drop(watching);
+    becomes(0);
+    drop(running);
 }
 
 #[test]

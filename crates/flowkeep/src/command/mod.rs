@@ -46,6 +46,15 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
+/// Writes a line to standard output.
+#[cfg(target_os = "linux")]
+fn say(line: &dyn std::fmt::Display) -> ExitCode {
+    exit_code(io::Write::write_fmt(
+        &mut io::stdout(),
+        format_args!("{line}\n"),
+    ))
+}
+
 /// Success, also if whoever reads our output has seen enough; otherwise says what went wrong.
 fn exit_code(written: io::Result<()>) -> ExitCode {
     match written {

@@ -1,8 +1,8 @@
 //! The folder of the BPF file system in which a tracker lives, and who may change it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
@@ -66,7 +66,13 @@ impl Folder {
     /// [`Error::File`].
     pub fn claim(&self) -> Result<Lock, Error> {
         loop {
-            fs::create_dir_all(&self.path).map_err(|error| self.failed(error))?;
+            // For nobody else: whoever can open what is in it can claim it.
+            match DirBuilder::new().mode(0o700).create(&self.path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(self.failed(error));
+                }
+                _ => {}
+            }
             let file = File::open(&self.path).map_err(|error| self.failed(error))?;
             match file.try_lock() {
                 Ok(()) => {}

@@ -1,7 +1,6 @@
 //! Interfaces that are tracked, and where the links to them are pinned.
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use flowkeep_bpf::{Device, Hook};
@@ -76,10 +75,13 @@ impl Interface {
         &self.name
     }
 
-    /// Whether it is still there, under whatever name.
+    /// Whether it is still there, under whatever name. Also if that can't be found out: what is
+    /// given up is not taken up again.
     #[must_use]
     pub fn is_there(&self) -> bool {
-        name_of(self.index).is_some()
+        if_nameindex().map_or(true, |interfaces| {
+            interfaces.iter().any(|other| other.index() == self.index)
+        })
     }
 }
 
@@ -91,23 +93,13 @@ pub(super) fn name_of(index: u32) -> Option<String> {
     Some(found.name().to_string_lossy().into_owned())
 }
 
-/// The interfaces that have links pinned to a folder, in the order of their names.
-pub(super) fn pinned(folder: &Path) -> Vec<(String, Mode)> {
-    let mut found: Vec<_> = fs::read_dir(folder)
+/// The interfaces that have programs pinned to a folder, in the order of their names.
+pub(super) fn pinned(folder: &Path) -> Result<Vec<(String, Mode)>, Error> {
+    let mut found: Vec<_> = flowkeep_bpf::pinned(folder)?
         .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name().into_string().ok()?;
-            let (hook, interface) = name.split_once('@')?;
-            let mode = if hook.starts_with(Hook::Forward.name()) {
-                Mode::Gateway
-            } else {
-                Mode::Host
-            };
-            Some((interface.replace(':', "."), mode))
-        })
+        .map(|attached| (attached.interface, Mode::of(attached.hook)))
         .collect();
     found.sort_unstable();
     found.dedup();
-    found
+    Ok(found)
 }

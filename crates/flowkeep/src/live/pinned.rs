@@ -72,11 +72,18 @@ impl Pinned {
         Kernel::open(folder.path()).map_or_else(|_| Settings::default(), |kernel| kernel.settings())
     }
 
+    /// Whether any program still tracks: none does if one that pinned nothing was killed. Also if
+    /// the kernel does not say.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.kernel.is_running().unwrap_or(true)
+    }
+
     /// The interfaces that are tracked, and how: those of the current network namespace, and those
     /// that are pinned.
     #[must_use]
     pub fn interfaces(&self) -> Vec<(String, Mode)> {
-        let mut interfaces = interface::pinned(self.folder.path());
+        let mut interfaces = interface::pinned(self.folder.path()).unwrap_or_default();
         // Refused to who may not ask the kernel for its programs.
         for attached in self.kernel.attached().unwrap_or_default() {
             interfaces.push((attached.interface, Mode::of(attached.hook)));

@@ -1,6 +1,5 @@
 //! Starting a tracker, holding it, ending it.
 
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -81,7 +80,7 @@ impl Tracker {
             }
         }
         let lock = options.folder.claim()?;
-        let attached = interface::pinned(options.folder.path());
+        let attached = interface::pinned(options.folder.path())?;
         let other = attached.iter().find(|(name, mode)| {
             *mode != options.mode && interfaces.iter().any(|found| found.name() == name)
         });
@@ -144,11 +143,7 @@ impl Tracker {
     /// the one before has ended. It does nothing while somebody watches, who sweeps then and tells
     /// of it.
     pub fn sweep(&mut self, budget: Duration) {
-        // Whoever reads the events has this file locked.
-        let Ok(config) = File::open(self.folder.folder.path().join("CONFIG")) else {
-            return;
-        };
-        if config.try_lock_shared().is_ok() {
+        if let Ok(Some(_unwatched)) = self.kernel.unwatched() {
             self.sweeper.sweep(self.kernel.table(), budget, |_, _| {});
         }
     }
@@ -219,19 +214,28 @@ fn is_memory(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// Detaches interfaces from the tracker that is pinned to a folder: those with these names, or
-/// all. When none is left its table goes too. Returns the interfaces that were detached.
+/// all. When none is left its table goes too. All are also those that a tracker without pins has
+/// left attached when it was killed. Returns the interfaces that were detached.
 ///
 /// # Errors
 /// [`Error::NoTracker`], [`Error::NotAttached`] before anything is detached, [`Error::Busy`],
 /// [`Error::File`].
 pub fn detach(folder: &Folder, names: Option<&[String]>) -> Result<Vec<String>, Error> {
+    // Those that a tracker without pins has left behind when it was killed, in whatever folder.
+    let mut abandoned = match names {
+        None => flowkeep_bpf::detach_abandoned()?,
+        Some(_) => Vec::new(),
+    };
     if !folder.path().is_dir() {
+        if !abandoned.is_empty() {
+            return Ok(abandoned);
+        }
         return Err(Error::NoTracker {
             folder: folder.path().to_owned(),
         });
     }
     let _lock = folder.claim()?;
-    let attached: Vec<_> = interface::pinned(folder.path())
+    let attached: Vec<_> = interface::pinned(folder.path())?
         .into_iter()
         .map(|(name, _)| name)
         .collect();
@@ -258,5 +262,8 @@ pub fn detach(folder: &Folder, names: Option<&[String]>) -> Result<Vec<String>, 
     if leaving.len() == attached.len() {
         Kernel::unpin(folder.path())?;
     }
+    leaving.append(&mut abandoned);
+    leaving.sort_unstable();
+    leaving.dedup();
     Ok(leaving)
 }

@@ -77,10 +77,15 @@ impl Watcher {
     /// Begins to read.
     ///
     /// # Errors
-    /// [`Error::NoTracker`], [`Error::Watched`] if somebody else reads, [`Error::Missing`] without
+    /// [`Error::NoTracker`], [`Error::Ended`], [`Error::Watched`] if somebody else reads, [`Error::Missing`] without
     /// the privilege.
     pub fn start(folder: &Folder) -> Result<Self, Error> {
         let mut pinned = Pinned::open(folder)?;
+        if !pinned.is_running() {
+            return Err(Error::Ended {
+                folder: folder.path().to_owned(),
+            });
+        }
         let mut tries = 3;
         let events = loop {
             match pinned.kernel_mut().events() {
@@ -175,7 +180,7 @@ fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<
                 code,
             };
             let errors = memory.note(tuple, entry.created, error);
-            (EventKind::Related, errors)
+            (Change::Related.into(), errors)
         }
         Kind::Changed(change) => (change.into(), memory.about(tuple, entry.created)),
         Kind::Refused(_) => (EventKind::Refused, Vec::new()),
@@ -317,7 +322,7 @@ mod tests {
             &event(Kind::Changed(Change::New), NOW + 60),
         );
         let told = told.expect("an event");
-        assert_eq!(told.kind, EventKind::New);
+        assert_eq!(told.kind, EventKind::Changed(Change::New));
         assert_eq!(told.time, Timestamp(EPOCH + u64::from(NOW) * SECOND + 7));
         let connection = told.connection;
         assert_eq!(connection.originator, ([192, 0, 2, 1], 40_000).into());

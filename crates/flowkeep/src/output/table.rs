@@ -8,7 +8,7 @@ use super::grid::{Align, Grid};
 use super::human::{Bytes, Elapsed, Time};
 use super::summary::write_summary;
 use super::{Content, Output, Report, tcp_flags};
-use crate::connection::{Connection, Event, EventKind, IcmpError, State};
+use crate::connection::{Change, Connection, Event, EventKind, IcmpError, State};
 use crate::icmp::IcmpKind;
 use crate::protocol::Protocol;
 
@@ -116,7 +116,7 @@ impl<W: Write> Output for Table<W> {
             write!(self.out, " [{}]", tcp_flags(event.tcp_flags))?;
         }
         match (event.kind, c.icmp_errors.last()) {
-            (EventKind::Related, Some(error)) => {
+            (EventKind::Changed(Change::Related), Some(error)) => {
                 write!(
                     self.out,
                     " icmp: {} from {}",
@@ -124,7 +124,7 @@ impl<W: Write> Output for Table<W> {
                     error.sender
                 )?;
             }
-            (EventKind::New | EventKind::Related | EventKind::Refused, _) => {}
+            (EventKind::Changed(Change::New | Change::Related) | EventKind::Refused, _) => {}
             _ => write!(
                 self.out,
                 " sent {}/{} received {}/{}",
@@ -200,12 +200,12 @@ const fn state_style(state: State) -> Style {
 
 const fn event_style(kind: EventKind) -> Style {
     match kind {
-        EventKind::New | EventKind::Reopened => AnsiColor::Green.on_default(),
-        EventKind::Related => AnsiColor::Yellow.on_default(),
-        EventKind::Closing => AnsiColor::Cyan.on_default(),
+        EventKind::Changed(Change::New | Change::Reopened) => AnsiColor::Green.on_default(),
+        EventKind::Changed(Change::Related) => AnsiColor::Yellow.on_default(),
+        EventKind::Changed(Change::Closing) => AnsiColor::Cyan.on_default(),
         EventKind::Expired => Style::new().dimmed(),
         EventKind::Evicted | EventKind::Refused => AnsiColor::Red.on_default(),
-        EventKind::Reply | EventKind::Report => Style::new(),
+        EventKind::Changed(Change::Reply | Change::Report) => Style::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::connection::{EventKind, IcmpError, State, Timestamp, Traffic};
+use crate::connection::{Change, EventKind, IcmpError, State, Timestamp, Traffic};
 use crate::sample::sample;
 
 /// Output that can be looked at after its writer is gone.
@@ -83,9 +83,9 @@ fn written(make: Make, content: Content, connections: &[Connection], summarize: 
             Content::Events => output.event(&Event {
                 time: connection.end,
                 kind: if connection.icmp_errors.is_empty() {
-                    EventKind::Reply
+                    EventKind::Changed(Change::Reply)
                 } else {
-                    EventKind::Related
+                    EventKind::Changed(Change::Related)
                 },
                 tcp_flags: if connection.protocol == 6 { 0x12 } else { 0 },
                 connection: connection.clone(),

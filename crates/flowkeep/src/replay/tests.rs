@@ -9,7 +9,9 @@ use flowkeep_core::packet::LinkType;
 
 use self::packets::{ACK, FIN, PSH, RST, SYN, end, fragments, tcp, time_exceeded, udp};
 use super::{Options, Replay, RuleSet, Summary};
-use crate::connection::{Connection, Event, EventKind, IcmpError, State, Timestamp, Traffic};
+use crate::connection::{
+    Change, Connection, Event, EventKind, IcmpError, State, Timestamp, Traffic,
+};
 
 /// Nanoseconds of a second.
 const SECOND: u64 = 1_000_000_000;
@@ -338,16 +340,16 @@ fn events_tell_what_happens_in_the_order_of_time() {
     assert_eq!(
         kinds,
         [
-            (EventKind::New, 6, SYN),
-            (EventKind::Reply, 6, SYN | ACK),
-            (EventKind::Report, 6, ACK),
-            (EventKind::Closing, 6, FIN | ACK),
-            (EventKind::Closing, 6, FIN | ACK),
+            (EventKind::Changed(Change::New), 6, SYN),
+            (EventKind::Changed(Change::Reply), 6, SYN | ACK),
+            (EventKind::Changed(Change::Report), 6, ACK),
+            (EventKind::Changed(Change::Closing), 6, FIN | ACK),
+            (EventKind::Changed(Change::Closing), 6, FIN | ACK),
             // The last ACK is nothing new.
-            (EventKind::New, 17, 0),
-            (EventKind::Related, 17, 0),
+            (EventKind::Changed(Change::New), 17, 0),
+            (EventKind::Changed(Change::Related), 17, 0),
             (EventKind::Expired, 6, 0),
-            (EventKind::New, 6, SYN),
+            (EventKind::Changed(Change::New), 6, SYN),
         ]
     );
     assert!(told.events.is_sorted_by_key(|event| event.time));
@@ -373,7 +375,7 @@ fn a_connection_that_begins_again_is_told_as_reopened() {
     };
     let told = replay(options, &frames);
     let reopened: Vec<usize> = (0..told.events.len())
-        .filter(|&number| told.events[number].kind == EventKind::Reopened)
+        .filter(|&number| told.events[number].kind == EventKind::Changed(Change::Reopened))
         .collect();
     assert_eq!(reopened, [5]);
     assert_eq!(told.events[5].connection.sent, traffic(1, 40));

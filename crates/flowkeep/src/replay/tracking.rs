@@ -169,7 +169,13 @@ impl<R: Rules> Connections<R> {
             && let (Some(tuple), Some(entry)) = (slot.tuple(), slot.entry())
         {
             self.note_icmp_error(parsed, quote, &tuple, &entry);
-            self.tell(EventKind::Related, parsed, &tuple, &entry, on_event);
+            self.tell(
+                EventKind::Changed(Change::Related),
+                parsed,
+                &tuple,
+                &entry,
+                on_event,
+            );
         }
         Ok(())
     }
@@ -200,9 +206,9 @@ impl<R: Rules> Connections<R> {
                     if let (Some(alarms), Some(entry)) = (&mut self.alarms, entry) {
                         alarms.set(&tuple, &entry);
                         let kind = if reopened {
-                            EventKind::Reopened
+                            EventKind::Changed(Change::Reopened)
                         } else {
-                            EventKind::New
+                            EventKind::Changed(Change::New)
                         };
                         self.tell(kind, packet, &tuple, &entry, on_event);
                     }

@@ -211,7 +211,7 @@ pub(in crate::command) struct Detach {
     #[arg(required_unless_present = "all")]
     pub(in crate::command) interface: Vec<String>,
 
-    /// All interfaces, and the table
+    /// All interfaces, the table, and filters of a 'flowkeep run' that was killed
     #[arg(long, conflicts_with = "interface")]
     pub(in crate::command) all: bool,
 

@@ -6,14 +6,11 @@ use flowkeep::live::{Folder, detach as unpin};
 
 use super::failure;
 use super::run::{describe, start};
-use crate::command::arguments;
+use crate::command::{arguments, say};
 
 pub(in crate::command) fn attach(arguments: &arguments::Attach) -> ExitCode {
     match start(&arguments.target, &arguments.timeouts, true) {
-        Ok(tracker) => {
-            println!("{}", describe(&tracker, &arguments.target));
-            ExitCode::SUCCESS
-        }
+        Ok(tracker) => say(&describe(&tracker, &arguments.target)),
         Err(error) => failure(&error),
     }
 }
@@ -22,14 +19,8 @@ pub(in crate::command) fn detach(arguments: &arguments::Detach) -> ExitCode {
     let names = (!arguments.all).then_some(arguments.interface.as_slice());
     let detached = Folder::at(&arguments.place.folder).and_then(|folder| unpin(&folder, names));
     match detached {
-        Ok(names) if names.is_empty() => {
-            println!("no interface was tracked; the table is gone");
-            ExitCode::SUCCESS
-        }
-        Ok(names) => {
-            println!("no longer tracking {}", names.join(", "));
-            ExitCode::SUCCESS
-        }
+        Ok(names) if names.is_empty() => say(&"no interface was tracked; the table is gone"),
+        Ok(names) => say(&format_args!("no longer tracking {}", names.join(", "))),
         Err(error) => failure(&error),
     }
 }

@@ -6,8 +6,8 @@ use clap::error::ErrorKind;
 use flowkeep::output::Count;
 
 use super::{failure, open};
-use crate::command::arguments;
 use crate::command::sink::wrong;
+use crate::command::{arguments, say};
 
 pub(in crate::command) fn delete(arguments: &arguments::Delete) -> ExitCode {
     let filter = arguments.filters.filter();
@@ -19,24 +19,23 @@ pub(in crate::command) fn delete(arguments: &arguments::Delete) -> ExitCode {
         );
     }
     match open(&arguments.place.folder) {
-        Ok(pinned) => say(pinned.delete(&filter)),
+        Ok(pinned) => deleted(pinned.delete(&filter)),
         Err(error) => failure(&error),
     }
 }
 
 pub(in crate::command) fn flush(arguments: &arguments::Flush) -> ExitCode {
     match open(&arguments.place.folder) {
-        Ok(pinned) => say(pinned.flush()),
+        Ok(pinned) => deleted(pinned.flush()),
         Err(error) => failure(&error),
     }
 }
 
-fn say(deleted: u64) -> ExitCode {
-    let connections = if deleted == 1 {
+fn deleted(count: u64) -> ExitCode {
+    let connections = if count == 1 {
         "connection"
     } else {
         "connections"
     };
-    println!("deleted {} {connections}", Count(deleted));
-    ExitCode::SUCCESS
+    say(&format_args!("deleted {} {connections}", Count(count)))
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{failure, open};
-use crate::command::arguments;
+use crate::command::{arguments, say};
 
 pub(in crate::command) fn set(arguments: &arguments::Set) -> ExitCode {
     let pinned = match open(&arguments.place.folder) {
@@ -15,15 +15,15 @@ pub(in crate::command) fn set(arguments: &arguments::Set) -> ExitCode {
     if settings != pinned.settings() {
         pinned.configure(&settings);
     }
-    for (name, value) in [
+    let mut lines = [
         ("timeout-tcp", settings.tcp),
         ("timeout-syn", settings.syn),
         ("timeout-close", settings.close),
         ("timeout-other", settings.non_tcp),
         ("report-interval", settings.report_interval),
-    ] {
-        println!("{name:<16} {value} s");
-    }
-    println!("{:<16} {}", "accounting", settings.accounting);
-    ExitCode::SUCCESS
+    ]
+    .map(|(name, value)| format!("{name:<16} {value} s"))
+    .to_vec();
+    lines.push(format!("{:<16} {}", "accounting", settings.accounting));
+    say(&lines.join("\n"))
 }

@@ -10,7 +10,7 @@ use flowkeep::live::{Error, Pinned, Rates, Report, Totals};
 use super::signals::Signals;
 use super::{failure, open, prometheus};
 use crate::command::arguments::{self, StatsFormat};
-use crate::command::exit_code;
+use crate::command::{exit_code, say};
 
 pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
     let pinned = match open(&arguments.place.folder) {
@@ -34,8 +34,8 @@ pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
             Ok(true) => return ExitCode::SUCCESS,
             Err(error) => return exit_code(Err(error)),
         }
-        if arguments.output == StatsFormat::Table {
-            println!();
+        if arguments.output == StatsFormat::Table && say(&"") != ExitCode::SUCCESS {
+            return ExitCode::FAILURE;
         }
         let shown = pinned
             .lives()

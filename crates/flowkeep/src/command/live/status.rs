@@ -48,7 +48,7 @@ impl Status {
     /// Says something that stays, unless nothing is to be said.
     pub(super) fn say(&self, message: &str) {
         match &self.line {
-            Line::Terminal(bar) => bar.suspend(|| println!("{message}")),
+            Line::Terminal(bar) => bar.suspend(|| print(&message)),
             Line::Pipe => print(&message),
             Line::Quiet => {}
         }
