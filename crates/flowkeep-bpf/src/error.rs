@@ -58,6 +58,16 @@ pub enum Error {
         /// The interface's name.
         interface: String,
     },
+    /// What is pinned for an interface is attached to one of another network namespace.
+    #[error(
+        "{interface}: {} is attached to an interface of that name in another network namespace; pin to another folder", path.display()
+    )]
+    Elsewhere {
+        /// The interface's name.
+        interface: String,
+        /// The pin.
+        path: PathBuf,
+    },
     /// A program is to be pinned, but the maps are not.
     #[error("there is no folder to pin to")]
     NoFolder,

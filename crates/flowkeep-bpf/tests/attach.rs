@@ -262,3 +262,43 @@ fn what_a_loader_that_was_killed_has_pinned_is_not_taken() {
     let kernel = Kernel::open(&folder.0).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(kernel.table().memory().sets(), 7);
 }
+
+#[test]
+fn a_pin_of_another_namespace_is_left_alone_and_one_of_nothing_is_not() {
+    let Some(folder) = place("elsewhere") else {
+        return;
+    };
+    if !matches!(flowkeep_bpf::support::tcx(), Ok(true)) {
+        println!("skipped: filters have no owner");
+        return;
+    }
+    let load = || {
+        Kernel::load(&options(1, Some(folder.0.clone()))).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let mut kernel = load();
+    for interface in ["lo", "keep0"] {
+        kernel
+            .attach(interface, Hook::Forward, true)
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+    drop(kernel);
+    let pin = folder.0.join("forward@lo");
+    assert!(pin.exists());
+    // Its interface goes, and another comes.
+    assert!(ip("link delete keep0") && ip("tuntap add dev keep0 mode tun"));
+    let again = load().attach("keep0", Hook::Forward, true);
+    assert!(again.is_ok(), "{again:?}");
+
+    let here = fs::File::open("/proc/thread-self/ns/net").expect("this thread's namespace");
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("as before");
+    let refused = load().attach("lo", Hook::Forward, true);
+    assert!(
+        matches!(refused, Err(Error::Elsewhere { .. })),
+        "{refused:?}"
+    );
+    nix::sched::setns(here, nix::sched::CloneFlags::CLONE_NEWNET).expect("where it was");
+    let mut attached = load().attached().unwrap_or_else(|error| panic!("{error}"));
+    attached.sort_by(|one, other| one.interface.cmp(&other.interface));
+    let names: Vec<_> = attached.iter().map(|found| &*found.interface).collect();
+    assert_eq!(names, ["keep0", "lo"]);
+}

@@ -276,6 +276,20 @@ fn what_is_attached_goes_on_and_outlives_a_run() {
 }
 
 #[test]
+fn what_is_attached_is_attached_whole() {
+    let Some(lab) = Lab::new() else { return };
+    let (attaching, _lines) = lab.start("attach -i eth0");
+    let begun = eventually(|| lab.pins().ok_or(()).map(drop));
+    assert_eq!(begun, Ok(()));
+    attaching.signal(Signal::SIGINT).expect("not waited for");
+    assert_eq!(end(attaching), (String::new(), Some(0)));
+    let attached = lab.pins().unwrap_or_default();
+    let attached = attached.iter().filter(|pin| pin.contains('@'));
+    assert_eq!(attached.count(), 2, "both directions");
+    lab.success("detach --all");
+}
+
+#[test]
 fn a_run_that_was_killed_is_followed_by_another() {
     let Some(lab) = Lab::new() else { return };
     drop(lab.run("-i eth0 --connections 1000"));

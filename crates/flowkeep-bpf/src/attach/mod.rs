@@ -54,7 +54,7 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Error::Interface`], [`Error::Kind`], [`Error::Load`], [`Error::Attach`],
-    /// [`Error::Attached`], and [`Error::NoFolder`] for `pin` without a
+    /// [`Error::Attached`], [`Error::Elsewhere`], and [`Error::NoFolder`] for `pin` without a
     /// [folder](crate::Options::pin).
     pub fn attach(&mut self, interface: &str, hook: Hook, pin: bool) -> Result<(), Error> {
         let device = Device::of(interface)?;

@@ -27,7 +27,10 @@ impl Place<'_> {
     }
 
     pub(super) fn failed(&self, error: impl Into<Reason>) -> Error {
-        let reason = error.into();
+        let reason = match error.into().downcast() {
+            Ok(error) => return *error,
+            Err(reason) => reason,
+        };
         Error::Attach {
             interface: self.interface.to_owned(),
             // What the kernel says is of more use than by which call it was asked.
@@ -65,15 +68,23 @@ impl Place<'_> {
         if let Some(path) = &path
             && path.exists()
         {
-            if in_use {
-                let link: FdLink = PinnedLink::from_pin(path)?.into();
-                let id = program.attach_to_link(link.try_into()?)?;
-                // The pin holds it.
-                drop(program.take_link(id)?);
-                return Ok(self.attachment(Means::Tcx, None));
+            let link: FdLink = PinnedLink::from_pin(path)?.into();
+            match program.attach_to_link(link.try_into()?) {
+                Ok(id) => {
+                    // The pin holds it.
+                    drop(program.take_link(id)?);
+                    if in_use {
+                        return Ok(self.attachment(Means::Tcx, None));
+                    }
+                    return Err(Box::new(Error::Elsewhere {
+                        interface: self.interface.to_owned(),
+                        path: path.clone(),
+                    }));
+                }
+                // Its interface has gone, even if there is one of the same name.
+                Err(error) if has_no_device(&error) => fs::remove_file(path)?,
+                Err(error) => return Err(error.into()),
             }
-            // Its interface has gone, even if there is one of the same name.
-            fs::remove_file(path)?;
         }
         let order = TcAttachOptions::TcxOrder(LinkOrder::default());
         let id = program.attach_with_options(self.interface, self.hook.side(), order)?;
@@ -176,6 +187,12 @@ pub(super) fn without_tcx(reason: &Reason) -> bool {
         if error.io_error.kind() == ErrorKind::InvalidInput)
 }
 
+/// Whether a link can have no other program because its interface has gone.
+fn has_no_device(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::SyscallError(error)
+        if error.io_error.raw_os_error() == Some(ENOLINK))
+}
+
 fn is_there_already(error: &tc::TcError) -> bool {
     match error {
         tc::TcError::AlreadyAttached => true,
@@ -184,5 +201,7 @@ fn is_there_already(error: &tc::TcError) -> bool {
     }
 }
 
-/// The number of "file exists" on Linux.
+/// The numbers of "file exists" and of "link has been severed" on Linux.
 const EEXIST: i32 = 17;
+/// See [`EEXIST`].
+const ENOLINK: i32 = 67;

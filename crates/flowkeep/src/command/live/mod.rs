@@ -12,6 +12,7 @@ mod stats;
 mod status;
 mod watch;
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -30,6 +31,12 @@ pub(super) use self::watch::watch;
 fn failure(error: &Error) -> ExitCode {
     eprintln!("flowkeep: {error}");
     ExitCode::from(status_of(error))
+}
+
+/// Says that signals can't be taken over, or waited for.
+fn no_signals(error: &io::Error) -> ExitCode {
+    eprintln!("flowkeep: signals can't be waited for: {error}");
+    ExitCode::FAILURE
 }
 
 /// The exit status that an error ends with.

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use flowkeep::live::{Error, Folder, Mode, Options, Pinned, Tracker};
 
-use super::failure;
 use super::signals::Signals;
 use super::status::Status;
+use super::{failure, no_signals};
 use crate::command::arguments::{self, Target, Timeouts};
 
 /// Time between two looks for interfaces that have gone, and two stretches of the sweep.
@@ -20,10 +20,7 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
     // Before anything is attached: a signal from here on ends all in good order.
     let signals = match Signals::new() {
         Ok(signals) => signals,
-        Err(error) => {
-            eprintln!("flowkeep: signals can't be waited for: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return no_signals(&error),
     };
     let mut tracker = match start(&arguments.target, &arguments.timeouts, arguments.pin) {
         Ok(tracker) => tracker,
@@ -61,8 +58,7 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
             Ok(true) => break,
             Err(error) => {
                 status.end();
-                eprintln!("flowkeep: signals can't be waited for: {error}");
-                return ExitCode::FAILURE;
+                return no_signals(&error);
             }
         }
     }

@@ -8,7 +8,7 @@ use anstream::AutoStream;
 use flowkeep::live::{Error, Pinned, Rates, Report, Totals};
 
 use super::signals::Signals;
-use super::{failure, open, prometheus};
+use super::{failure, no_signals, open, prometheus};
 use crate::command::arguments::{self, StatsFormat};
 use crate::command::{exit_code, say};
 
@@ -24,7 +24,7 @@ pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
     };
     let signals = match Signals::new() {
         Ok(signals) => signals,
-        Err(error) => return exit_code(Err(error)),
+        Err(error) => return no_signals(&error),
     };
     let mut next = Instant::now();
     loop {
@@ -32,7 +32,7 @@ pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
         match signals.wait(next) {
             Ok(false) => {}
             Ok(true) => return ExitCode::SUCCESS,
-            Err(error) => return exit_code(Err(error)),
+            Err(error) => return no_signals(&error),
         }
         if arguments.output == StatsFormat::Table && say(&"") != ExitCode::SUCCESS {
             return ExitCode::FAILURE;

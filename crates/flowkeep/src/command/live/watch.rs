@@ -10,16 +10,16 @@ use flowkeep::filter::Filter;
 use flowkeep::live::{Error, Folder, Packet, PacketFile, Watcher};
 use flowkeep::output::{Content, Count, Output};
 
-use super::failure;
 use super::run::{SWEEP_FOR, TICK};
 use super::signals::Signals;
+use super::{failure, no_signals};
 use crate::command::sink::output;
 use crate::command::{arguments, exit_code};
 
 pub(in crate::command) fn watch(arguments: &arguments::Watch) -> ExitCode {
     let signals = match Signals::new() {
         Ok(signals) => signals,
-        Err(error) => return exit_code(Err(error)),
+        Err(error) => return no_signals(&error),
     };
     let folder = Folder::at(&arguments.place.folder);
     let mut watcher = match folder.and_then(|folder| Watcher::start(&folder)) {
