@@ -1,7 +1,7 @@
 //! Devices whose other end is this program, and what carries packets between two files.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::thread::{self, JoinHandle};
@@ -116,12 +116,28 @@ fn carry(mut left: impl End, mut right: impl End, stopped: &PipeReader) {
         if stop {
             return;
         }
-        // Packets that can't be read or written are lost, as in any network.
-        if from_left && let Ok(Some(length)) = left.receive(&mut buffer) {
-            let _ = right.send(&buffer[..length]);
+        let passed = [
+            from_left.then(|| pass(&mut left, &mut right, &mut buffer)),
+            from_right.then(|| pass(&mut right, &mut left, &mut buffer)),
+        ];
+        if passed.contains(&Some(false)) {
+            return;
         }
-        if from_right && let Ok(Some(length)) = right.receive(&mut buffer) {
-            let _ = left.send(&buffer[..length]);
+    }
+}
+
+/// Carries a packet. False if there will be no more: a device that has gone is always ready.
+fn pass(from: &mut impl End, to: &mut impl End, buffer: &mut [u8]) -> bool {
+    match from.receive(buffer) {
+        // What can't be written is lost, as in any network.
+        Ok(Some(length)) => {
+            let _ = to.send(&buffer[..length]);
+            true
         }
+        Ok(None) => true,
+        Err(error) => matches!(
+            error.kind(),
+            ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::NetworkDown
+        ),
     }
 }
