@@ -101,6 +101,19 @@ pub enum Error {
     Layout(#[from] LayoutError),
 }
 
+/// What the system said, if an error comes from a system call: of more use than by which call.
+pub(crate) fn system(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let said = error.downcast_ref::<io::Error>();
+        if let Some(number) = said.and_then(io::Error::raw_os_error) {
+            return Some(io::Error::from_raw_os_error(number));
+        }
+        next = error.source();
+    }
+    None
+}
+
 impl Error {
     pub(crate) fn load(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Load(Box::new(error))

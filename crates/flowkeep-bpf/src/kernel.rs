@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{Array, MapData};
+use aya::maps::{Array, MapData, MapError};
 use aya::programs::{ProgramError, loaded_programs};
-use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{LANES, Memory as _, Seed, SetTable, Statistic};
 use flowkeep_memory::Region;
@@ -13,6 +13,7 @@ use flowkeep_memory::Region;
 use crate::abi::{MOST_SETS, TICKS_PER_SECOND};
 use crate::attach::Attachment;
 use crate::config::MappedConfig;
+use crate::error::system;
 use crate::maps::{self, Maps};
 use crate::{Error, Events, Means, Unwatched, pin};
 
@@ -287,5 +288,14 @@ fn load(sets: u32, options: &Options, folder: Option<&Path>) -> Result<Ebpf, Err
             loader.map_pin_path(name, folder.join(name));
         }
     }
-    loader.load(OBJECT).map_err(Error::load)
+    loader.load(OBJECT).map_err(|error| match (&error, folder) {
+        (EbpfError::MapError(pin @ MapError::PinError { name, .. }), Some(folder)) => {
+            let path = folder.join(name.as_deref().unwrap_or_default());
+            match system(pin) {
+                Some(source) => Error::File { path, source },
+                None => Error::load(error),
+            }
+        }
+        _ => Error::load(error),
+    })
 }

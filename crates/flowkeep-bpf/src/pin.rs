@@ -5,12 +5,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
-use aya::maps::MapData;
+use aya::maps::{MapData, MapError};
 use flowkeep_core::table::{Header, LANES, LayoutError, Seed};
 
 use crate::Error;
 use crate::abi::{CONFIG_WORDS, HEAD_WORDS, HEADER_WORDS, RECORD_WORDS, VERSION};
 use crate::attach::Pin;
+use crate::error::system;
 use crate::maps::{NAMES, words};
 
 /// Looks for a table in a folder: how many sets it has, and its seed.
@@ -42,12 +43,23 @@ pub(crate) fn existing(folder: &Path) -> Result<Option<(u32, Seed)>, Error> {
 
 /// The version of the programs that a config is for: its first word, in every version.
 fn version(path: &Path) -> Result<u64, Error> {
-    let data = MapData::from_pin(path).map_err(|error| Error::Pinned {
-        path: path.to_owned(),
-        what: error.to_string(),
-    })?;
+    let data = MapData::from_pin(path).map_err(|error| unopened(path, &error))?;
     let words = words(&data, 1)?;
     Ok(words.first().map_or(0, |version| version.load(Relaxed)))
+}
+
+/// Why a pin can't be opened: it is not for this user, or not what it should be.
+fn unopened(path: &Path, error: &MapError) -> Error {
+    let path = path.to_owned();
+    match system(error) {
+        Some(source) if source.kind() == ErrorKind::PermissionDenied => {
+            Error::File { path, source }
+        }
+        said => Error::Pinned {
+            path,
+            what: said.map_or_else(|| error.to_string(), |said| said.to_string()),
+        },
+    }
 }
 
 /// Opens a pinned array map, if it is one of so many elements of so many words.
@@ -56,7 +68,7 @@ fn open(path: &Path, words: usize, entries: u32) -> Result<MapData, Error> {
         path: path.to_owned(),
         what,
     };
-    let data = MapData::from_pin(path).map_err(|error| wrong(error.to_string()))?;
+    let data = MapData::from_pin(path).map_err(|error| unopened(path, &error))?;
     let info = data.info().map_err(|error| wrong(error.to_string()))?;
     let found = (info.key_size(), info.value_size(), info.max_entries());
     let wanted = (4, words as u32 * 8, entries);

@@ -19,7 +19,7 @@ pub(super) struct Programs {
 }
 
 /// Programs that the tests run.
-const TOOLS: [&str; 6] = ["ip", "tc", "nft", "ethtool", "ping", "setpriv"];
+const TOOLS: [&str; 7] = ["ip", "tc", "nft", "ethtool", "ping", "setarch", "setpriv"];
 
 /// Builds the tests.
 pub(super) fn build() -> Result<Programs> {

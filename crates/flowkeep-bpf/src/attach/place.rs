@@ -11,6 +11,7 @@ use aya::programs::{ProgramError, SchedClassifier, tc};
 
 use super::filter::{Filter, OWN, PINNED, options};
 use super::{Attachment, Pin};
+use crate::error::system;
 use crate::{Attached, Error, Hook, Means};
 
 /// Where a program is to be attached, and the folder that it is to be pinned to.
@@ -33,13 +34,9 @@ impl Place<'_> {
         };
         Error::Attach {
             interface: self.interface.to_owned(),
-            // What the kernel says is of more use than by which call it was asked.
-            source: match reason.downcast() {
-                Ok(program) => match *program {
-                    ProgramError::SyscallError(error) => error.io_error.into(),
-                    error => error.into(),
-                },
-                Err(other) => other,
+            source: match system(&*reason) {
+                Some(said) => said.into(),
+                None => reason,
             },
         }
     }

@@ -56,6 +56,16 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
+    /// The folder that a folder is to be made in is not there.
+    #[error(
+        "{} can't be made, because the folder above it does not exist; make that first, or take a \
+         --folder right below /sys/fs/bpf",
+        folder.display()
+    )]
+    NoParent {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The BPF file system takes no such name.
     #[error("{}: the BPF file system takes no names with dots", folder.display())]
     Name {

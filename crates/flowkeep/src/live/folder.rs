@@ -1,7 +1,7 @@
 //! The folder of the BPF file system in which a tracker lives, and who may change it.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -62,17 +62,11 @@ impl Folder {
     /// Makes the folder if it is not there, and claims it.
     ///
     /// # Errors
-    /// [`Error::Busy`] if another process has it, [`Error::Missing`] without the privilege,
-    /// [`Error::File`].
+    /// [`Error::Busy`] if another process has it, [`Error::Shared`] if there is something else in
+    /// it, [`Error::NoParent`], [`Error::Missing`] without the privilege, [`Error::File`].
     pub fn claim(&self) -> Result<Lock, Error> {
         loop {
-            // For nobody else: whoever can open what is in it can claim it.
-            match DirBuilder::new().mode(0o700).create(&self.path) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(self.failed(error));
-                }
-                _ => {}
-            }
+            self.make()?;
             let file = File::open(&self.path).map_err(|error| self.failed(error))?;
             match file.try_lock() {
                 Ok(()) => {}
@@ -93,14 +87,28 @@ impl Folder {
         }
     }
 
+    /// Makes the folder, if it is not there: but none above it, which nobody would remove.
+    fn make(&self) -> Result<(), Error> {
+        // For nobody else: whoever can open what is in it can claim it.
+        match DirBuilder::new().mode(0o700).create(&self.path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::NoParent {
+                folder: self.path.clone(),
+            }),
+            made => made.map_err(|error| self.failed(error)),
+        }
+    }
+
     /// Makes sure that nothing is in the folder but what trackers pin.
     fn is_own(&self) -> Result<(), Error> {
         for entry in fs::read_dir(&self.path).map_err(|error| self.failed(error))? {
-            let name = entry.map_err(|error| self.failed(error))?.file_name();
+            let entry = entry.map_err(|error| self.failed(error))?;
+            let name = entry.file_name();
             let name = name.to_string_lossy();
             // Programs are pinned for a hook@interface, and maps have names in capitals.
-            let own = name.contains('@') || name.chars().all(|char| char.is_ascii_uppercase());
-            if !own {
+            let named = name.contains('@') || name.chars().all(|char| char.is_ascii_uppercase());
+            // A folder or a symbolic link would be in the way, and not for us to remove.
+            if !(named && entry.file_type().is_ok_and(|kind| kind.is_file())) {
                 return Err(Error::Shared {
                     folder: self.path.clone(),
                 });
@@ -119,15 +127,20 @@ impl Folder {
     }
 
     pub(super) fn failed(&self, source: io::Error) -> Error {
-        if source.kind() == io::ErrorKind::PermissionDenied {
-            return Error::Missing {
-                what: format!("{}: not permitted", self.path.display()),
+        let path = self.path.display();
+        match source.kind() {
+            ErrorKind::PermissionDenied => Error::Missing {
+                what: format!("{path}: not permitted"),
                 remedy: "run it as root".to_owned(),
-            };
-        }
-        Error::File {
-            path: self.path.clone(),
-            source,
+            },
+            ErrorKind::ReadOnlyFilesystem => Error::Missing {
+                what: format!("{path}: read-only file system"),
+                remedy: "make it writable with 'mount -o remount,rw /sys/fs/bpf'".to_owned(),
+            },
+            _ => Error::File {
+                path: self.path.clone(),
+                source,
+            },
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, ValueEnum};
 use flowkeep::connection::EventKind;
 use flowkeep::live::DEFAULT_FOLDER;
@@ -151,7 +151,8 @@ pub(in crate::command) struct Target {
         long,
         required = true,
         value_name = "IFACE",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new()
     )]
     pub(in crate::command) interface: Vec<String>,
 
