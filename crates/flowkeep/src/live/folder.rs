@@ -22,7 +22,15 @@ pub struct Folder {
 /// this. Nothing of it is left behind, however the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // To close the file is not enough: a process that this one has just begun has it open too,
+        // until it runs its own program. This fails for no lock that is held.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Folder {
@@ -82,7 +90,7 @@ impl Folder {
             if inode(file.metadata()) == inode(fs::metadata(&self.path)) {
                 // What is in it will be removed one day.
                 self.is_own()?;
-                return Ok(Lock { _file: file });
+                return Ok(Lock { file });
             }
         }
     }

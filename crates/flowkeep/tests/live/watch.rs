@@ -136,9 +136,10 @@ fn events_that_come_faster_than_they_are_read_are_counted() {
     const FLOOD: std::ops::Range<u16> = 10_000..60_000;
     let Some(lab) = Lab::new() else { return };
     // Nothing but what is sent here makes an event.
-    lab.here
-        .set("ipv6/conf/all/disable_ipv6", "1")
-        .expect("it can be switched off");
+    for host in [&lab.here, &lab.there] {
+        let set = host.set("ipv6/conf/all/disable_ipv6", "1");
+        set.expect("it can be switched off");
+    }
     lab.here
         .ip("neighbour add 192.0.2.9 lladdr 02:00:00:00:00:09 dev eth0")
         .expect("nobody answers there");
