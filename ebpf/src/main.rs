@@ -12,6 +12,7 @@ mod abi;
 mod bytes;
 mod clock;
 mod fragments;
+mod glance;
 mod maps;
 mod memory;
 mod outcome;

@@ -1,7 +1,8 @@
 //! The table's memory: elements of two array maps.
 
 use flowkeep_core::table::{
-    Head, Memory, Place, Record, Seed, Sighting, Statistic, expendable_record, search,
+    Head, Keys, Memory, Place, Record, Seed, Sighting, Statistic, expendable_record, mark_twins,
+    search,
 };
 use flowkeep_core::tuple::Tuple;
 
@@ -67,13 +68,23 @@ impl Memory for Maps {
     }
 
     #[inline(always)]
-    fn search(&self, place: Place, first: &Tuple, second: &Tuple) -> Sighting {
+    fn search(&self, place: Place, keys: &Keys) -> Sighting {
         let Some(scratch) = Scratch::get() else {
             return Sighting::NONE;
         };
         scratch.place = place;
-        scratch.keys = [*first, *second];
+        scratch.keys = *keys;
         Sighting::from_bits(probe())
+    }
+
+    #[inline(always)]
+    fn search_with_twin(&self, place: Place, tuple: &Tuple) -> Sighting {
+        let Some(scratch) = Scratch::get() else {
+            return Sighting::NONE;
+        };
+        scratch.place = place;
+        scratch.twin = *tuple;
+        Sighting::from_bits(probe_with_twin())
     }
 
     #[inline(always)]
@@ -81,6 +92,15 @@ impl Memory for Maps {
         let scratch = Scratch::get()?;
         scratch.place = place;
         Some(choose(now))
+    }
+
+    #[inline(always)]
+    fn mark_twins(&self, place: Place, tuple: &Tuple) {
+        if let Some(scratch) = Scratch::get() {
+            scratch.place = place;
+            scratch.twin = *tuple;
+            twins();
+        }
     }
 
     #[inline(always)]
@@ -120,7 +140,7 @@ impl Memory for Searched {
     /// Only the first answer is known. Whoever asks again has to be asked again, too, after
     /// another search.
     #[inline(always)]
-    fn search(&self, _: Place, _: &Tuple, _: &Tuple) -> Sighting {
+    fn search(&self, _: Place, _: &Keys) -> Sighting {
         let Some(scratch) = Scratch::get() else {
             return Sighting::NONE;
         };
@@ -146,8 +166,28 @@ extern "C" fn probe() -> u64 {
     let Some((maps, scratch)) = Scratch::with_maps() else {
         return Sighting::NONE.bits();
     };
-    let [first, second] = &scratch.keys;
-    search(&maps, scratch.place, first, second).bits()
+    search(&maps, scratch.place, &scratch.keys).bits()
+}
+
+/// Searches for the tuple that the scratch has, and for its twins. As [`probe`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn probe_with_twin() -> u64 {
+    let Some((maps, scratch)) = Scratch::with_maps() else {
+        return Sighting::NONE.bits();
+    };
+    let keys = Keys::with_twin(scratch.twin);
+    search(&maps, scratch.place, &keys).bits()
+}
+
+/// Marks the twins of the tuple that the scratch has. As [`probe`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn twins() -> u32 {
+    if let Some((maps, scratch)) = Scratch::with_maps() {
+        mark_twins(&maps, scratch.place, &scratch.twin);
+    }
+    0
 }
 
 /// Chooses the entry that is missed least, at the place that the scratch has. As [`probe`].

@@ -14,21 +14,30 @@ use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
 use crate::scratch::{Scratch, Seen};
 
+/// What an Ethernet header may say that follows it.
+pub(crate) mod ether_type {
+    pub(crate) const IPV4: u16 = 0x0800;
+    pub(crate) const IPV6: u16 = 0x86dd;
+}
+
 /// The rules of the programs.
 pub(crate) type Rules = rules::Default;
 
 /// What [`rules::Default`] says of headers, but that quotations are read in a step of their own:
-/// it takes too much stack to read them on the way.
+/// it takes too much stack to read them on the way. At most `EXTENSIONS` of IPv6's are stepped over.
 #[derive(Clone, Copy)]
-struct Headers;
+pub(crate) struct Headers<const EXTENSIONS: usize>;
 
-impl rules::Rules for Headers {
+/// As many extension headers as the rules allow.
+type AllHeaders = Headers<{ <Rules as rules::Rules>::IPV6_HEADERS }>;
+
+impl<const EXTENSIONS: usize> rules::Rules for Headers<EXTENSIONS> {
     const ICMP_NEEDS_CODE: bool = <Rules as rules::Rules>::ICMP_NEEDS_CODE;
     const FRAGMENTS_AS_WHOLE: bool = <Rules as rules::Rules>::FRAGMENTS_AS_WHOLE;
     const FRAGMENTS_OF_ANY_PROTOCOL: bool = <Rules as rules::Rules>::FRAGMENTS_OF_ANY_PROTOCOL;
     const IPV6_FRAGMENTS: bool = <Rules as rules::Rules>::IPV6_FRAGMENTS;
     const AH_LENGTH_BY_NEXT_HEADER: bool = <Rules as rules::Rules>::AH_LENGTH_BY_NEXT_HEADER;
-    const IPV6_HEADERS: usize = <Rules as rules::Rules>::IPV6_HEADERS;
+    const IPV6_HEADERS: usize = EXTENSIONS;
     const EVERY_EXTENSION_HEADER: bool = <Rules as rules::Rules>::EVERY_EXTENSION_HEADER;
     const OTHER_PROTOCOLS: bool = <Rules as rules::Rules>::OTHER_PROTOCOLS;
     const CHECK_IP_HEADER: bool = <Rules as rules::Rules>::CHECK_IP_HEADER;
@@ -63,14 +72,12 @@ fn find_network<const ETHERNET: bool>(
     linear: &Linear,
     scratch: &mut Scratch,
 ) -> Result<Family, Outcome> {
-    const IPV4: u16 = 0x0800;
-    const IPV6: u16 = 0x86dd;
     const NETWORK: usize = 14;
     scratch.found_network(NETWORK);
     let ether_type = if ETHERNET { linear.u16(12) } else { None };
     match ether_type {
-        Some(IPV4) => return Ok(Family::V4),
-        Some(IPV6) => return Ok(Family::V6),
+        Some(ether_type::IPV4) => return Ok(Family::V4),
+        Some(ether_type::IPV6) => return Ok(Family::V6),
         _ => {}
     }
     let outcome = if ETHERNET {
@@ -157,8 +164,8 @@ fn headers<B: Bytes>(bytes: &B, family: Family) -> Outcome {
     };
     let at = scratch.network();
     let network = match family {
-        Family::V4 => ipv4::<Headers, _>(bytes, at),
-        Family::V6 => ipv6::<Headers, _>(bytes, at),
+        Family::V4 => ipv4::<AllHeaders, _>(bytes, at),
+        Family::V6 => ipv6::<AllHeaders, _>(bytes, at),
     };
     Outcome::of(network.and_then(|network| the_rest(bytes, &network, maps, scratch)))
 }
@@ -172,7 +179,7 @@ fn the_rest<B: Bytes>(
 ) -> Result<(), Error> {
     let settings = &maps.config.settings;
     let fragments = &mut FirstFragments::at(scratch.now);
-    let packet = transport::<Headers, _>(bytes, network, settings, fragments)?;
+    let packet = transport::<AllHeaders, _>(bytes, network, settings, fragments)?;
     scratch.found_transport(network.transport);
     scratch.packet = Seen {
         tuple: packet.tuple,

@@ -6,7 +6,7 @@
 
 use core::mem::offset_of;
 
-use flowkeep_core::table::Place;
+use flowkeep_core::table::{Keys, Place};
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
@@ -36,7 +36,9 @@ pub(crate) struct Scratch {
     /// What the packet's connection is, or is to be, stored under.
     pub(crate) tuple: Tuple,
     /// What is searched for, and where.
-    pub(crate) keys: [Tuple; 2],
+    pub(crate) keys: Keys,
+    /// Whose twins are searched for.
+    pub(crate) twin: Tuple,
     pub(crate) place: Place,
     /// What a search has found, as a [`Sighting`](flowkeep_core::table::Sighting)'s bits.
     pub(crate) sighting: u64,

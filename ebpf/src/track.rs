@@ -4,7 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use flowkeep_core::Error;
 use flowkeep_core::entry::Marks;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{self, Evict, Memory, Place, SetTable, Table};
+use flowkeep_core::table::{self, Evict, Keys, Memory, Place, SetTable, Table};
 use flowkeep_core::tracker::{
     Change, Creation, Direction, Observation, Request, Status, Tracker, originated,
 };
@@ -12,6 +12,7 @@ use flowkeep_core::tuple::{Family, Flags};
 
 use crate::abi::{hook, kind, reason};
 use crate::clock;
+use crate::glance::glance;
 use crate::maps::ERRORS;
 use crate::memory::{Maps, Searched};
 use crate::outcome::{Outcome, step};
@@ -24,6 +25,9 @@ use crate::watch::{self, Witness};
 /// header; `HOOK` is one of [`hook`].
 #[inline(always)]
 pub(crate) fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) {
+    if glance::<ETHERNET, HOOK>(skb) == Outcome::DONE {
+        return;
+    }
     let Some(scratch) = Scratch::get() else {
         return;
     };
@@ -96,7 +100,7 @@ step! {
         let first = if own == 0 { reverse } else { forward };
         let place = Place::new(maps.seed().hash(tuple), maps.sets());
         // In place: most packets come to here, and no further call is worth its time.
-        let found = table::search(&maps, place, &first, &forward);
+        let found = table::search(&maps, place, &Keys::pair(first, forward));
         scratch.sighting = if own == 0 { found } else { found.of_second() }.bits();
         scratch.asked = 0;
         Outcome::DONE
@@ -104,7 +108,7 @@ step! {
 }
 
 /// The direction of the packets that a hook sees.
-const fn direction(hook: u32) -> Direction {
+pub(crate) const fn direction(hook: u32) -> Direction {
     match hook as u8 {
         hook::EGRESS => Direction::Egress,
         hook::INGRESS => Direction::Ingress,

@@ -8,7 +8,7 @@
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::intrinsics::AtomicOrdering::{AcqRel, Acquire, Relaxed};
-use core::intrinsics::{atomic_cxchg, atomic_xadd, atomic_xchg, atomic_xor};
+use core::intrinsics::{atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg, atomic_xor};
 
 use flowkeep_core::table;
 
@@ -94,6 +94,12 @@ impl table::Word for Word {
     fn flip(&self, bits: u64) {
         // SAFETY: `self` is a valid, aligned word.
         unsafe { atomic_xor::<u64, u64, { Relaxed }>(self.0.get(), bits) };
+    }
+
+    #[inline(always)]
+    fn set(&self, bits: u64) {
+        // SAFETY: `self` is a valid, aligned word.
+        unsafe { atomic_or::<u64, u64, { Relaxed }>(self.0.get(), bits) };
     }
 
     #[inline(always)]

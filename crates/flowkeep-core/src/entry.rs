@@ -34,6 +34,8 @@ impl Marks {
     pub const REPLIED: Self = Self(1 << 9);
     /// The connection is TCP; kept here so that an entry's worth can be judged without its key.
     pub const TCP: Self = Self(1 << 10);
+    /// Table-private: there is, or was, an entry of the same two ends in the other direction.
+    pub(crate) const TWIN: Self = Self(1 << 13);
     /// Table-private: the slot is being written or removed.
     pub(crate) const BUSY: Self = Self(1 << 14);
     /// Table-private: the slot holds an entry.

@@ -241,6 +241,9 @@ impl Tuple {
         }
     }
 
+    /// The bits of the last of [`Self::words`] that hold the specification's flags.
+    pub(crate) const DIRECTION_AND_KIND: u64 = 7 << FLAGS;
+
     /// Destination address.
     #[must_use]
     #[inline(always)]

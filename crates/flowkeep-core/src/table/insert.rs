@@ -4,7 +4,7 @@ use super::hash::Place;
 use super::layout::{Head, LANES, Record, Statistic};
 use super::memory::Memory;
 use super::record::{Handle, Life, visible};
-use super::sets::{CANDIDATES, SetTable};
+use super::sets::{CANDIDATES, SetTable, free_lane};
 use super::word::Word;
 use crate::entry::{Entry, Marks, Progress};
 use crate::error::Refusal;
@@ -160,10 +160,15 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         now: u32,
         collected: &mut u32,
     ) -> Result<Handle<'_, M::Word>, Refusal> {
-        if let Some(found) = self.search(place, tuple, tuple)
-            && let Some(renewed) = self.renew(&found.slot, tuple, entry)
-        {
-            return renewed;
+        let mut own = Marks::NONE;
+        if let Some(found) = self.search_with_twin(place, tuple) {
+            if !found.is_first {
+                self.memory.mark_twins(place, tuple);
+            } else if let Some(renewed) = self.renew(&found.slot, tuple, entry) {
+                return renewed;
+            }
+            // What went meanwhile may have had one.
+            own = Marks::TWIN;
         }
         for _ in 0..CLAIM_TRIES {
             let Some(claimed) = self.claim(home, place, now, collected) else {
@@ -185,7 +190,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             M::Word::fence_release();
             record.write(tuple, entry);
             set.set_tag(claimed.lane, place.tag);
-            return Ok(self.publish(record, index, busy, entry));
+            return Ok(self.publish(record, index, busy, entry, own));
         }
         Err(Refusal::Contended)
     }
@@ -213,11 +218,13 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             self.memory.count(Statistic::Renewed);
             M::Word::fence_release();
             handle.record().write(tuple, entry);
+            let twin = Marks(life.marks().0 & Marks::TWIN.0);
             return Some(Ok(self.publish(
                 handle.record(),
                 handle.index(),
                 busy,
                 entry,
+                twin,
             )));
         }
         Some(Err(Refusal::Contended))
@@ -230,8 +237,9 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         index: u32,
         busy: Life,
         entry: &Entry,
+        own: Marks,
     ) -> Handle<'t, M::Word> {
-        let marks = Marks(entry.progress.marks.0 & !Marks::BUSY.0 | Marks::LIVE.0);
+        let marks = Marks(visible(entry.progress.marks).0 | own.0 | Marks::LIVE.0);
         let life = Life::new(entry.progress.lifetime, marks, busy.generation());
         record.life.store_release(life.0);
         Handle::new(record, index, life.generation(), M::SHARED)
@@ -257,7 +265,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         }
         let (room, comfortable) = (free.count_ones(), comfortable(free));
         if comfortable || place.first == place.second {
-            if let Some(claimed) = self.first_free(place.first, free) {
+            if let Some(claimed) = self.first_free(place.first, free, place.lane) {
                 return Some(claimed);
             }
         } else {
@@ -269,7 +277,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                 [other, own]
             };
             for (set, free) in by_room {
-                if let Some(claimed) = self.first_free(set, free) {
+                if let Some(claimed) = self.first_free(set, free, place.lane) {
                     return Some(claimed);
                 }
             }
@@ -278,14 +286,15 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         self.least_loss(place, now)
     }
 
+    /// The slot of a set that is tried before all others, or else the first that is free.
     #[inline]
-    fn first_free(&self, set: u32, mut free: u64) -> Option<Claimed> {
+    fn first_free(&self, set: u32, mut free: u64, own: u8) -> Option<Claimed> {
         for _ in 0..CANDIDATES {
             if free == 0 {
                 break;
             }
-            let lane = free.trailing_zeros();
-            free &= free - 1;
+            let lane = free_lane(free, own);
+            free &= !(1 << lane);
             let Some(record) = self.memory.record(set * LANES as u32 + lane) else {
                 break;
             };
@@ -418,7 +427,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     /// lifetime or its marks since it was judged.
     pub fn remove_unchanged(&self, handle: &Handle<'_, M::Word>, judged: &Progress) -> bool {
         self.remove_if(handle, |life| {
-            life.lifetime() == judged.lifetime && visible(life.marks()) == judged.marks
+            life.lifetime() == judged.lifetime && visible(life.marks()) == visible(judged.marks)
         })
     }
 

@@ -16,7 +16,7 @@ pub const LANES: usize = 48;
 pub(super) const TAG_WORDS: usize = LANES / 8;
 
 /// Changes whenever the meaning of any byte of the table changes.
-pub const LAYOUT_VERSION: u64 = 1;
+pub const LAYOUT_VERSION: u64 = 2;
 /// `flowkeep` and a newline that a text-mode transfer would damage, in the machine's byte order.
 const MAGIC: u64 = u64::from_ne_bytes(*b"flowkp\r\n");
 /// Bytes that the header takes: a page, so that what follows it is aligned.

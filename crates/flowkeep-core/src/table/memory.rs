@@ -1,8 +1,9 @@
 //! What the table asks of whoever owns its memory.
 
-use super::hash::Seed;
+use super::hash::{Place, Seed};
 use super::layout::{Head, Header, LANES, LayoutError, Record, Statistic};
 use super::word::Word;
+use crate::tuple::Tuple;
 
 /// The memory of a table: heap, a file mapping or a BPF array.
 pub trait Memory {
@@ -32,27 +33,42 @@ pub trait Memory {
     /// to walk through it once, and not for every search that there is in a program.
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
-    fn search(
-        &self,
-        place: super::Place,
-        first: &crate::tuple::Tuple,
-        second: &crate::tuple::Tuple,
-    ) -> super::Sighting
+    fn search(&self, place: Place, keys: &super::Keys) -> super::Sighting
     where
         Self: Sized,
     {
-        super::search(self, place, first, second)
+        super::search(self, place, keys)
+    }
+
+    /// As [`Self::search`], for this key and whatever has the same ends in the other direction.
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    fn search_with_twin(&self, place: Place, tuple: &Tuple) -> super::Sighting
+    where
+        Self: Sized,
+    {
+        super::search(self, place, &super::Keys::with_twin(*tuple))
     }
 
     /// The record of a place's two sets that is [least missed](super::expendable_record): in a
     /// function of its own, as [`Self::search`].
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
-    fn least_loss(&self, place: super::Place, now: u32) -> Option<u32>
+    fn least_loss(&self, place: Place, now: u32) -> Option<u32>
     where
         Self: Sized,
     {
         Some(super::expendable_record(self, place, now))
+    }
+
+    /// [Marks](super::mark_twins) the entries of the same ends in the other direction: in a function
+    /// of its own, as [`Self::search`].
+    #[inline(always)]
+    fn mark_twins(&self, place: Place, tuple: &Tuple)
+    where
+        Self: Sized,
+    {
+        super::mark_twins(self, place, tuple);
     }
 
     /// The slots of a set whose tag is `tag`: bit `n` for slot `n`. Worth a processor's own

@@ -11,11 +11,13 @@
 //! | `memory` | what the table asks of whoever owns the memory |
 //! | `sets` | the table, and the head of a set |
 //! | `probe` | probing; `verified` in its place in the kernel |
+//! | `glance` | the one slot where an entry most likely is, and who may be elsewhere |
 //! | `record` | one entry in its slot: reading, touching |
 //! | `insert` | insertion, removal and who makes room |
 //! | `renewal` | the short way of packets whose connection goes on as it is |
 //! | `walk` | iteration, counting and the expiry sweep |
 
+mod glance;
 mod hash;
 mod insert;
 mod layout;
@@ -28,6 +30,7 @@ mod sets;
 mod walk;
 mod word;
 
+pub use glance::mark_twins;
 pub use hash::{Place, Seed};
 #[cfg(target_arch = "bpf")]
 pub use insert::expendable_record;
@@ -40,7 +43,7 @@ pub use memory::{Memory, Slices};
 pub use probe::{Sighting, search};
 pub use record::Handle;
 pub use renewal::Renewal;
-pub use sets::SetTable;
+pub use sets::{Keys, SetTable};
 pub use walk::{Census, Sweep};
 pub use word::Word;
 
@@ -94,6 +97,19 @@ pub trait Table {
         self.find(place, first)
             .map(found(true))
             .or_else(|| self.find(place, second).map(found(false)))
+    }
+
+    /// As [`Self::probe`], but at a glance: only where an entry most likely is. What is found is what
+    /// a probe would find; `None` says nothing.
+    #[inline]
+    fn glance(
+        &self,
+        place: Self::Place,
+        first: &Tuple,
+        second: &Tuple,
+    ) -> Option<Found<Self::Slot<'_>>> {
+        let _ = (place, first, second);
+        None
     }
 
     /// Stores `entry` under `tuple`, in place of what is there.

@@ -6,16 +6,10 @@ use super::insert::Watch;
 use super::layout::LANES;
 use super::memory::Memory;
 use super::record::{Handle, Life};
-use super::sets::{CANDIDATES, SetTable, differs};
+use super::sets::{CANDIDATES, Keys, SetTable};
 use super::word::Word;
 use crate::table::Found;
 use crate::tuple::Tuple;
-
-/// Whether a record's key is this one.
-#[inline(always)]
-fn holds<W: Word>(record: &Record<W>, key: &Tuple) -> bool {
-    differs(record, key) == 0
-}
 
 /// An entry under one of two keys. In two registers, `None` included: what is returned through
 /// memory from the rare ways would cost the usual one as much.
@@ -33,10 +27,11 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     ///
     /// Which of the two it is stays data, not a branch: see [`Found`].
     #[inline(always)]
-    fn compare(&self, index: u32, first: &Tuple, second: &Tuple) -> Option<Sighting<'_, M::Word>> {
+    fn compare(&self, index: u32, keys: &Keys) -> Option<Sighting<'_, M::Word>> {
         let record = self.memory.record(index)?;
         let life = Life(record.life.load_acquire());
-        let (is_first, is_second) = (holds(record, first), holds(record, second));
+        let is_first = keys.differ_first(record) == 0;
+        let is_second = keys.differ_second(record) == 0;
         if !((is_first | is_second) & life.live()) {
             return None;
         }
@@ -57,13 +52,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
     /// Looks for two keys among the slots of a set whose tag is theirs. The first takes precedence.
     #[inline(never)]
-    fn scan(
-        &self,
-        set: u32,
-        mut matching: u64,
-        first: Tuple,
-        second: Tuple,
-    ) -> Option<Sighting<'_, M::Word>> {
+    fn scan(&self, set: u32, mut matching: u64, keys: Keys) -> Option<Sighting<'_, M::Word>> {
         let mut found = None;
         for _ in 0..CANDIDATES {
             if matching == 0 {
@@ -71,7 +60,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             }
             let index = set * LANES as u32 + matching.trailing_zeros();
             matching &= matching - 1;
-            if let Some(candidate) = self.compare(index, &first, &second) {
+            if let Some(candidate) = self.compare(index, &keys) {
                 let decided = candidate.is_first;
                 found = Some(candidate);
                 if decided {
@@ -84,34 +73,33 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
     /// Looks for two keys in the second set of a place.
     #[inline(never)]
-    fn search_second(
-        &self,
-        set: u32,
-        tag: u8,
-        first: Tuple,
-        second: Tuple,
-    ) -> Option<Sighting<'_, M::Word>> {
+    fn search_second(&self, set: u32, tag: u8, keys: Keys) -> Option<Sighting<'_, M::Word>> {
         let matching = M::matching(self.memory.head(set)?, tag);
-        self.scan(set, matching, first, second)
+        self.scan(set, matching, keys)
+    }
+
+    /// Looks for a key, and for whatever has the same ends in the other direction.
+    #[inline(always)]
+    pub(super) fn search_with_twin(
+        &self,
+        place: Place,
+        tuple: &Tuple,
+    ) -> Option<Found<Handle<'_, M::Word>>> {
+        self.search(place, &Keys::with_twin(*tuple))
     }
 
     /// Looks for two keys in both sets of a place.
     #[inline(always)]
-    pub(super) fn search(
-        &self,
-        place: Place,
-        first: &Tuple,
-        second: &Tuple,
-    ) -> Option<Found<Handle<'_, M::Word>>> {
+    pub(super) fn search(&self, place: Place, keys: &Keys) -> Option<Found<Handle<'_, M::Word>>> {
         let head = self.memory.head(place.first)?;
         let matching = M::matching(head, place.tag);
         // Most often one slot has the tag, and it is the one.
         let alone = matching & matching.wrapping_sub(1) == 0;
         let mut found = if !alone {
-            self.scan(place.first, matching, *first, *second)
+            self.scan(place.first, matching, *keys)
         } else if matching != 0 {
             let index = place.first * LANES as u32 + matching.trailing_zeros();
-            self.compare(index, first, second)
+            self.compare(index, keys)
         } else {
             None
         };
@@ -119,7 +107,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             && place.second != place.first
             && !found.as_ref().is_some_and(|found| found.is_first)
         {
-            let elsewhere = self.search_second(place.second, place.tag, *first, *second);
+            let elsewhere = self.search_second(place.second, place.tag, *keys);
             found = elsewhere.or(found);
         }
         let Sighting {

@@ -36,6 +36,12 @@ impl Life {
         (self.0 >> 32) as u32
     }
 
+    /// See [`Marks::TWIN`].
+    #[inline]
+    pub(super) const fn twin(self) -> bool {
+        self.marks().contains(Marks::TWIN)
+    }
+
     #[inline]
     pub(super) const fn live(self) -> bool {
         self.marks().contains(Marks::LIVE)
@@ -249,7 +255,7 @@ impl<W: Word> Record<W> {
 /// Without the marks that are the table's own.
 #[inline]
 pub(super) const fn visible(marks: Marks) -> Marks {
-    Marks(marks.0 & !(Marks::LIVE.0 | Marks::BUSY.0))
+    Marks(marks.0 & !(Marks::LIVE.0 | Marks::BUSY.0 | Marks::TWIN.0))
 }
 
 #[inline]
@@ -279,23 +285,21 @@ impl<W: Word> Slot for Handle<'_, W> {
 
     #[inline]
     fn advance(&self, before: &Progress, after: &Progress) -> bool {
-        let life = |progress: &Progress| {
-            let marks = Marks(progress.marks.0 | Marks::LIVE.0);
-            Life::new(progress.lifetime, marks, self.generation).0
+        let life = |progress: &Progress, own: Marks| {
+            let marks = Marks(progress.marks.0 | Marks::LIVE.0 | own.0);
+            Life::new(progress.lifetime, marks, self.generation)
         };
-        let (old, new) = (life(before), life(after));
+        let current = Life(self.record.life.load());
+        let own = Marks(current.marks().0 & Marks::TWIN.0);
+        if current != life(before, own) {
+            return false;
+        }
+        let new = life(after, own);
         if !self.shared {
             // Whether an entry changes is hard to predict: a branch on it costs more than a store
             // of what is there already.
-            if self.record.life.load() != old {
-                return false;
-            }
-            self.record.life.store(new);
-        } else if old == new {
-            if self.record.life.load() != old {
-                return false;
-            }
-        } else if !self.record.life.exchange(old, new) {
+            self.record.life.store(new.0);
+        } else if current != new && !self.record.life.exchange(current.0, new.0) {
             return false;
         }
         // Flags and stamps decide only what is reported. Where two processors add a flag at the

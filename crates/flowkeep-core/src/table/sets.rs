@@ -27,10 +27,20 @@
 //!   changes owner 65,536 times takes the last of them for its own;
 //! - a look-up that runs while its tuple is being inserted may miss it. The insertion that then
 //!   follows finds it under the lock, and renews it.
+//!
+//! # At a glance
+//!
+//! An entry takes the slot of its first set that its hash names, if that is free. A tuple and its
+//! reverse have the same one, so a look at it alone finds most connections. What it finds under
+//! the second key is the answer only if there is nothing under the first one, elsewhere. That is
+//! told by a mark: whenever both are there, each is marked as a twin. An insertion, which holds
+//! the lock that the insertion of either takes, marks the twin that it finds before it publishes
+//! its own entry with the mark. A mark may outlive its reason, or meet the next owner of a slot
+//! that changes hands at that moment: then a look-up goes the long way, no more.
 
 use super::hash::Place;
 use super::insert::{Evict, Watch};
-use super::layout::{Head, LANES};
+use super::layout::{Head, LANES, Record};
 use super::memory::Memory;
 use super::record::Handle;
 use super::word::Word;
@@ -121,9 +131,8 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                 self.memory
                     .prefetch_record(place.first * LANES as u32 + lane);
             } else {
-                // A new connection, most likely: it will take the first free slot.
-                let free = M::matching(head, 0);
-                let lane = free.trailing_zeros() % LANES as u32;
+                // A new connection, most likely: it will take this slot.
+                let lane = free_lane(M::matching(head, 0), place.lane) % LANES as u32;
                 self.memory
                     .prefetch_record(place.first * LANES as u32 + lane);
                 if head.displaced.load() != 0 {
@@ -134,9 +143,65 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     }
 }
 
-/// The bits in which a record's key is not this one.
+/// Which of these free slots a new entry takes: its own, or else the first.
 #[inline(always)]
-pub(super) fn differs<W: Word>(record: &super::Record<W>, key: &Tuple) -> u64 {
+pub(super) const fn free_lane(free: u64, own: u8) -> u32 {
+    if free >> own & 1 != 0 {
+        own as u32
+    } else {
+        free.trailing_zeros()
+    }
+}
+
+/// What is searched for in one pass: two keys, the first of which takes precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    pub(super) first: Tuple,
+    pub(super) second: Tuple,
+    /// The bits of the second's last word that count.
+    pub(super) counts: u64,
+}
+
+impl Keys {
+    /// These two.
+    #[must_use]
+    #[inline(always)]
+    pub const fn pair(first: Tuple, second: Tuple) -> Self {
+        let counts = u64::MAX;
+        Self {
+            first,
+            second,
+            counts,
+        }
+    }
+
+    /// This one, and whatever has the same ends in the other direction.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_twin(tuple: Tuple) -> Self {
+        Self {
+            first: tuple,
+            second: tuple.swapped(),
+            counts: !Tuple::DIRECTION_AND_KIND,
+        }
+    }
+
+    /// The bits in which a record's key is not the first.
+    #[inline(always)]
+    pub(super) fn differ_first<W: Word>(&self, record: &Record<W>) -> u64 {
+        differs(record, &self.first, u64::MAX)
+    }
+
+    /// The bits in which a record's key is not the second.
+    #[inline(always)]
+    pub(super) fn differ_second<W: Word>(&self, record: &Record<W>) -> u64 {
+        differs(record, &self.second, self.counts)
+    }
+}
+
+/// The bits in which a record's key is not this one, of whose last word these bits count.
+#[inline(always)]
+fn differs<W: Word>(record: &Record<W>, key: &Tuple, counts: u64) -> u64 {
     let [d0, d1, s0, s1, rest] = &record.tuple;
     let [kd0, kd1, ks0, ks1, krest] = key.words();
     // No branches: the words are on the line that the first of them brought.
@@ -144,7 +209,7 @@ pub(super) fn differs<W: Word>(record: &super::Record<W>, key: &Tuple) -> u64 {
         | d1.difference(kd1)
         | s0.difference(ks0)
         | s1.difference(ks1)
-        | rest.difference(krest)
+        | rest.difference(krest) & counts
 }
 
 /// Which of the eight tags of a word are `tag`: bit `n` for the n-th, the lowest byte first.
@@ -216,7 +281,7 @@ impl<M: Memory, O: Watch> Table for SetTable<M, O> {
     #[cfg_attr(target_arch = "bpf", inline(always))]
     #[cfg_attr(not(target_arch = "bpf"), inline)]
     fn find(&self, place: u64, tuple: &Tuple) -> Option<Handle<'_, M::Word>> {
-        self.search(self.named(place), tuple, tuple)
+        self.search(self.named(place), &Keys::pair(*tuple, *tuple))
             .map(|found| found.slot)
     }
 
@@ -227,7 +292,17 @@ impl<M: Memory, O: Watch> Table for SetTable<M, O> {
         first: &Tuple,
         second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
-        self.search(self.named(place), first, second)
+        self.search(self.named(place), &Keys::pair(*first, *second))
+    }
+
+    #[inline(always)]
+    fn glance(
+        &self,
+        place: u64,
+        first: &Tuple,
+        second: &Tuple,
+    ) -> Option<Found<Handle<'_, M::Word>>> {
+        self.one_slot(self.named(place), &Keys::pair(*first, *second))
     }
 
     #[inline]

@@ -10,7 +10,7 @@ use super::insert::Watch;
 use super::layout::{Head, LANES};
 use super::memory::Memory;
 use super::record::{Handle, Life};
-use super::sets::{CANDIDATES, SetTable, differs};
+use super::sets::{CANDIDATES, Keys, SetTable};
 use super::word::Word;
 use crate::table::Found;
 use crate::tuple::Tuple;
@@ -70,14 +70,7 @@ impl Sighting {
 /// Looks for two keys in one set. The first takes precedence. An entry that goes meanwhile may
 /// hide another one under the second key, as if the look-up had been a moment before.
 #[inline(always)]
-fn scan<M: Memory>(
-    memory: &M,
-    set: u32,
-    head: &Head<M::Word>,
-    tag: u8,
-    first: &Tuple,
-    second: &Tuple,
-) -> Sighting {
+fn scan<M: Memory>(memory: &M, set: u32, head: &Head<M::Word>, tag: u8, keys: &Keys) -> Sighting {
     const NONE: u32 = u32::MAX;
     let (mut index, mut before, mut differing) = (NONE, Life(0), 0);
     let mut matching = M::matching(head, tag);
@@ -91,8 +84,8 @@ fn scan<M: Memory>(
             break;
         };
         let life = Life(record.life.load_acquire());
-        let of_first = differs(record, first);
-        if of_first != 0 && differs(record, second) != 0 {
+        let of_first = keys.differ_first(record);
+        if of_first != 0 && keys.differ_second(record) != 0 {
             continue;
         }
         (index, before, differing) = (candidate, life, of_first);
@@ -116,11 +109,11 @@ fn scan<M: Memory>(
 
 /// Looks for two keys in both sets of a place. The first takes precedence.
 #[inline(always)]
-pub fn search<M: Memory>(memory: &M, place: Place, first: &Tuple, second: &Tuple) -> Sighting {
+pub fn search<M: Memory>(memory: &M, place: Place, keys: &Keys) -> Sighting {
     let Some(home) = memory.head(place.first) else {
         return Sighting::NONE;
     };
-    let found = scan(memory, place.first, home, place.tag, first, second);
+    let found = scan(memory, place.first, home, place.tag, keys);
     let enough = !found.is_none() && found.is_first();
     if enough || place.second == place.first || home.displaced.load() == 0 {
         return found;
@@ -128,20 +121,29 @@ pub fn search<M: Memory>(memory: &M, place: Place, first: &Tuple, second: &Tuple
     let Some(head) = memory.head(place.second) else {
         return found;
     };
-    let other = scan(memory, place.second, head, place.tag, first, second);
+    let other = scan(memory, place.second, head, place.tag, keys);
     if other.is_none() { found } else { other }
 }
 
 impl<M: Memory, O: Watch> SetTable<M, O> {
     /// Looks for two keys in both sets of a place.
     #[inline(always)]
-    pub(super) fn search(
+    pub(super) fn search(&self, place: Place, keys: &Keys) -> Option<Found<Handle<'_, M::Word>>> {
+        self.found(self.memory.search(place, keys))
+    }
+
+    /// Looks for a key, and for whatever has the same ends in the other direction.
+    #[inline(always)]
+    pub(super) fn search_with_twin(
         &self,
         place: Place,
-        first: &Tuple,
-        second: &Tuple,
+        tuple: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
-        let found = self.memory.search(place, first, second);
+        self.found(self.memory.search_with_twin(place, tuple))
+    }
+
+    #[inline(always)]
+    fn found(&self, found: Sighting) -> Option<Found<Handle<'_, M::Word>>> {
         if found.is_none() {
             return None;
         }

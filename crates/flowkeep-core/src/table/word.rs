@@ -30,6 +30,8 @@ pub trait Word {
     fn add(&self, value: u64);
     /// Flips bits, relaxed; returns nothing.
     fn flip(&self, bits: u64);
+    /// Sets bits, relaxed; returns nothing.
+    fn set(&self, bits: u64);
     /// Later reads can't overtake earlier ones.
     fn fence_acquire();
     /// Earlier writes can't fall behind later ones.
@@ -78,6 +80,11 @@ mod host {
         #[inline(always)]
         fn flip(&self, bits: u64) {
             self.fetch_xor(bits, Relaxed);
+        }
+
+        #[inline(always)]
+        fn set(&self, bits: u64) {
+            self.fetch_or(bits, Relaxed);
         }
 
         #[inline(always)]

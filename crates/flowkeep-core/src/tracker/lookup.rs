@@ -199,6 +199,15 @@ impl Asks<'_> {
     const fn action<R: Rules>(&self) -> Action {
         Action::of::<R>(self.tcp_flags)
     }
+
+    /// Whether it asks for no more than that its connection goes on.
+    #[inline(always)]
+    fn is_plain<R: Rules>(&self) -> bool {
+        self.action::<R>() == Action::None
+            && self.request.scope == Scope::Both
+            && self.request.kinds == Kinds::ANY
+            && !self.request.direction.is_service()
+    }
 }
 
 /// Under which tuple an entry was found.
@@ -301,33 +310,16 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             let key = if is_reverse { reverse } else { forward };
             return self.new_connection(Some(self.settings.report_headers), key, is_reverse, false);
         };
-        let plain = <T::Slot<'a> as Slot>::RENEWS
-            && asks.action::<R>() == Action::None
-            && request.scope == Scope::Both
-            && request.kinds == Kinds::ANY
-            && !request.direction.is_service();
-        if plain && let Some(due) = self.renew(&found, &asks) {
+        if <T::Slot<'a> as Slot>::RENEWS
+            && asks.is_plain::<R>()
+            && let Some(due) = self.renew(&found, &asks)
+        {
             if let Some(state) = state
                 && let Some(entry) = found.slot.entry()
             {
                 state.fill::<R>(&entry, request.direction.of_entry(found.is_first));
             }
-            let related = reverse.flags().contains(Flags::RELATED);
-            let statuses = [Status::Established, Status::Reply, Status::Related];
-            let status = usize::from(found.is_first) * (1 + usize::from(related));
-            let port = select_unpredictable(
-                found.is_first,
-                reverse.destination_port(),
-                forward.destination_port(),
-            );
-            let monitor = select_unpredictable(due, self.settings.report_headers, 0);
-            return Lookup {
-                status: statuses[status],
-                monitor: self.reported(Some(monitor), port),
-                slot: Some(found.slot),
-                reopened: false,
-                is_reverse: found.is_first,
-            };
+            return self.renewed(found, due, &keys);
         }
         if cfg!(target_arch = "bpf") {
             // One function, so that nothing is on the kernel's small stack twice. The keys anew, so
@@ -335,6 +327,60 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             self.touch_all(place, found, &request.keys(tuple), &asks, state)
         } else {
             self.touch_apart(place, found, *tuple, asks.tcp_flags, *request, state)
+        }
+    }
+
+    /// The look-up of a tuple at a glance: of a packet without SYN, FIN or RST whose connection goes
+    /// on as it is, and only if the table has its entry where it is looked for first. `None`, and
+    /// nothing has changed, of all others, which are to be looked up.
+    ///
+    /// For callers who take longer for a whole look-up than for this: in the kernel. Where a
+    /// processor works ahead, a guess that fails is worse.
+    #[inline(always)]
+    pub fn glance(
+        &self,
+        tuple: &Tuple,
+        tcp_flags: u8,
+        request: &Request,
+    ) -> Option<Lookup<T::Slot<'a>>> {
+        let keys = request.keys(tuple);
+        let asks = Asks {
+            tcp_flags: (tuple.protocol() == protocol::TCP).then_some(tcp_flags),
+            request,
+        };
+        if !asks.is_plain::<R>() {
+            return None;
+        }
+        let [reverse, forward] = &keys;
+        let place = self.table.place(tuple);
+        let found = self.table.glance(place, reverse, forward)?;
+        let due = self.renew(&found, &asks)?;
+        Some(self.renewed(found, due, &keys))
+    }
+
+    /// What is said of a packet whose connection goes on as it is.
+    #[inline(always)]
+    fn renewed(
+        &self,
+        found: Found<T::Slot<'a>>,
+        due: bool,
+        [reverse, forward]: &[Tuple; 2],
+    ) -> Lookup<T::Slot<'a>> {
+        let related = reverse.flags().contains(Flags::RELATED);
+        let statuses = [Status::Established, Status::Reply, Status::Related];
+        let status = usize::from(found.is_first) * (1 + usize::from(related));
+        let port = select_unpredictable(
+            found.is_first,
+            reverse.destination_port(),
+            forward.destination_port(),
+        );
+        let monitor = select_unpredictable(due, self.settings.report_headers, 0);
+        Lookup {
+            status: statuses[status],
+            monitor: self.reported(Some(monitor), port),
+            slot: Some(found.slot),
+            reopened: false,
+            is_reverse: found.is_first,
         }
     }
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flowkeep_core::entry::Entry;
-use flowkeep_core::table::{LANES, Memory, Record, Seed, SetTable, Table, Watch, Word};
+use flowkeep_core::table::{
+    Found, Handle, LANES, Memory, Record, Seed, SetTable, Table, Watch, Word,
+};
 use flowkeep_core::tuple::Tuple;
 
 use super::memory::Owned;
@@ -73,6 +75,10 @@ impl Word for Peek {
         self.0.flip(bits);
     }
 
+    fn set(&self, bits: u64) {
+        self.0.set(bits);
+    }
+
     fn fence_acquire() {
         AtomicU64::fence_acquire();
     }
@@ -131,6 +137,11 @@ pub fn memory<const SHARED: bool>(sets: usize, seed: u64) -> (Owned<Peek, SHARED
     (memory, words)
 }
 
+/// The slot of its first set that a tuple takes if it can: see [`sets_of`].
+pub fn lane_of(seed: &Seed, tuple: &Tuple) -> usize {
+    ((seed.hash(tuple) >> 32 & 0xffff) * LANES as u64 >> 16) as usize
+}
+
 /// The set that a tuple is looked for in first, its other one, and its tag: what
 /// [`Place::new`](flowkeep_core::table::Place::new) makes of its hash.
 pub fn sets_of(seed: &Seed, sets: u32, tuple: &Tuple) -> (u32, u32, u8) {
@@ -151,8 +162,22 @@ pub fn contents<M: Memory, O: Watch>(table: &SetTable<M, O>) -> Vec<(u32, Tuple,
         .collect()
 }
 
+/// Checks that a glance finds an entry only as a probe does.
+pub fn check_glance<M: Memory, O: Watch>(table: &SetTable<M, O>, tuple: &Tuple) {
+    let place = table.place(tuple);
+    let seen = |found: Found<Handle<'_, M::Word>>| (found.slot.index(), found.is_first);
+    for other in [tuple.reversed(), tuple.swapped()] {
+        for [first, second] in [[&other, tuple], [tuple, &other]] {
+            let glance = table.glance(place, first, second).map(seen);
+            let probe = table.probe(place, first, second).map(seen);
+            assert!(glance.is_none() || glance == probe, "{glance:?} {probe:?}");
+        }
+    }
+}
+
 /// Checks what holds of every table that nobody is changing: tags, locks and counts of displaced
-/// entries are those of its contents, no tuple is there twice, and every one is found.
+/// entries are those of its contents, no tuple is there twice, every one is found, and at a glance
+/// nothing else is.
 pub fn check<M: Memory, O: Watch>(table: &SetTable<M, O>, words: &Words) {
     let (seed, sets) = (table.memory().seed(), table.memory().sets());
     let contents = contents(table);
@@ -168,6 +193,7 @@ pub fn check<M: Memory, O: Watch>(table: &SetTable<M, O>, words: &Words) {
         tags[index as usize] = tag;
         let found = table.find(table.place(&tuple), &tuple);
         assert_eq!(found.map(|handle| handle.index()), Some(index));
+        check_glance(table, &tuple);
     }
     for (set, displaced) in displaced.into_iter().enumerate() {
         let counted = words.displaced(set).load(Ordering::Relaxed);

@@ -20,7 +20,7 @@ use flowkeep_core::table::{Found, Slot, Table};
 use flowkeep_core::tracker::Direction;
 use flowkeep_core::tuple::Tuple;
 use loom::thread::{self, JoinHandle};
-use small::{NOW, SmallTable, find, insert, is, settled, table, tuples};
+use small::{NOW, SmallTable, find, first_at_home, insert, is, settled, table, tuples};
 
 const PREEMPTIONS: usize = if cfg!(debug_assertions) { 1 } else { 2 };
 /// For models whose reader reads all words of a record: each doubles the number of runs.
@@ -166,6 +166,57 @@ fn two_insertions_of_one_tuple_leave_one_entry() {
         let (tuple, found) = contents[0];
         assert_eq!(tuple, a);
         assert_eq!(found, entry(found.source_identity, Worth::Answered, NOW));
+    });
+}
+
+#[test]
+fn a_glance_never_passes_over_what_was_seen_to_take_precedence() {
+    let a = first_at_home();
+    let twin = a.reversed();
+    model(move || {
+        let table = table(1, 2);
+        insert(&table, &a, 1, Worth::Answered, NOW).expect("empty");
+        let reader = spawn(&table, move |table| {
+            let there = find(table, &twin).is_some();
+            let glance = table.glance(table.place(&a), &twin, &a);
+            assert!(!there || glance.is_none(), "the first key is there");
+        });
+        insert(&table, &twin, 2, Worth::Answered, NOW).expect("there is a slot left");
+        join(reader);
+        assert_eq!(settled(&table).len(), 2);
+    });
+}
+
+#[test]
+fn twins_that_come_at_once_know_of_each_other() {
+    let a = first_at_home();
+    for twin in [a.reversed(), a.swapped()] {
+        model(move || {
+            let table = table(1, 2);
+            let other = spawn(&table, move |table| {
+                insert(table, &twin, 2, Worth::Answered, NOW).is_ok()
+            });
+            let stored = insert(&table, &a, 1, Worth::Answered, NOW).is_ok();
+            let stored = usize::from(stored) + usize::from(join(other));
+            assert_eq!(settled(&table).len(), stored);
+        });
+    }
+}
+
+#[test]
+fn a_touch_never_takes_a_twin_s_mark_away() {
+    let a = first_at_home();
+    let twin = a.reversed();
+    model(move || {
+        let table = table(1, 2);
+        insert(&table, &a, 1, Worth::Unanswered, NOW).expect("empty");
+        let toucher = spawn(&table, move |table| refresh(table, &a, NOW + 60));
+        insert(&table, &twin, 2, Worth::Answered, NOW).expect("there is a slot left");
+        join(toucher);
+        assert_eq!(settled(&table).len(), 2);
+        // As it is stored anew, its twin still has to be known.
+        insert(&table, &a, 3, Worth::Answered, NOW).expect("it is there");
+        assert_eq!(settled(&table).len(), 2);
     });
 }
 

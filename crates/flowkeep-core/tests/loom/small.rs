@@ -13,7 +13,7 @@ use flowkeep_core::tuple::Tuple;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use loom::sync::atomic::{AtomicU64, fence};
 
-use crate::common::peek::sets_of;
+use crate::common::peek::{check_glance, lane_of, sets_of};
 use crate::common::{Worth, at, entry, random_tuple};
 
 /// The time of every insertion.
@@ -68,6 +68,10 @@ impl Word for Checked {
 
     fn flip(&self, bits: u64) {
         self.0.fetch_xor(bits, Relaxed);
+    }
+
+    fn set(&self, bits: u64) {
+        self.0.fetch_or(bits, Relaxed);
     }
 
     fn fence_acquire() {
@@ -166,6 +170,13 @@ pub(crate) fn tuples(sets: u32, first: u32, second: u32) -> impl Iterator<Item =
         .filter(move |tuple| sets_of(&seed, sets, tuple) == (first, second, TAG))
 }
 
+/// A tuple of the only set of a table, which takes its first slot if it can.
+pub(crate) fn first_at_home() -> Tuple {
+    let at_home = |tuple: &Tuple| lane_of(&Seed::from_u64(SEED), tuple) == 0;
+    let tuple = tuples(1, 0, 0).find(at_home);
+    tuple.expect("there is no end of them")
+}
+
 pub(crate) fn insert<'t>(
     table: &'t SmallTable,
     tuple: &Tuple,
@@ -208,6 +219,7 @@ pub(crate) fn settled(table: &SmallTable) -> Vec<(Tuple, Entry)> {
         assert!(contents.iter().all(|(other, _)| *other != tuple), "twice");
         let found = find(table, &tuple).map(|found| found.index());
         assert_eq!(found, Some(handle.index()));
+        check_glance(table, &tuple);
         let (first, _, _) = sets_of(&memory.seed, memory.sets(), &tuple);
         displaced[first as usize] += u64::from(handle.index() / LANES as u32 != first);
         used.insert(handle.index() as usize);

@@ -109,8 +109,9 @@ fn the_expired_entries_of_a_set_go_together_when_its_room_is_needed() {
         "nothing has expired yet"
     );
     insert(&table, 100, Worth::Answered, NOW).expect("most have expired");
-    let gone = table.watch().0.take();
+    let mut gone = table.watch().0.take();
     assert_eq!(gone.len(), LANES - 10);
+    gone.sort_by_key(|(_, _, entry)| entry.source_identity);
     for (number, gone) in (10..).zip(gone) {
         let expired = entry(number, Worth::Answered, NOW - 1);
         assert_eq!(gone, (Replaced::Expired, tuple(number), expired));

@@ -1,0 +1,162 @@
+//! The way of nearly every packet: TCP or UDP, whole, with its headers in the first buffer, of a
+//! connection that goes on as it is and is where it is looked for first.
+//!
+//! It is in one piece and in registers. That the steps of the whole way are functions and share a
+//! scratch memory takes longer than all that is done here.
+
+use aya_ebpf::bindings::__sk_buff;
+use flowkeep_core::packet::{Bytes, Network, ipv4, ipv6, protocol, tcp_or_udp};
+use flowkeep_core::table::SetTable;
+use flowkeep_core::tracker::{Request, Tracker};
+use flowkeep_core::tuple::Family;
+
+use crate::abi::hook;
+use crate::bytes::Linear;
+use crate::clock;
+use crate::memory::Maps;
+use crate::outcome::{Outcome, step};
+use crate::parse::{Headers, Rules, ether_type};
+use crate::track::direction;
+
+/// Headers that have no extensions.
+type Plain = Headers<0>;
+
+/// Tracks a packet, if it is one of those. If not, nothing has changed.
+#[inline(always)]
+pub(crate) fn glance<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Outcome {
+    match (ETHERNET, HOOK) {
+        (true, hook::EGRESS) => glance_egress_ether(skb),
+        (true, hook::INGRESS) => glance_ingress_ether(skb),
+        (true, _) => glance_forward_ether(skb),
+        (false, hook::EGRESS) => glance_egress_ip(skb),
+        (false, hook::INGRESS) => glance_ingress_ip(skb),
+        (false, _) => glance_forward_ip(skb),
+    }
+}
+
+step! {
+    /// At a packet that leaves the host.
+    fn glance_egress_ether(skb: *mut __sk_buff) -> Outcome {
+        track::<true, { hook::EGRESS }>(skb)
+    }
+}
+
+step! {
+    /// At a packet that leaves the host, without a link header.
+    fn glance_egress_ip(skb: *mut __sk_buff) -> Outcome {
+        track::<false, { hook::EGRESS }>(skb)
+    }
+}
+
+step! {
+    /// At a packet that arrives at the host.
+    fn glance_ingress_ether(skb: *mut __sk_buff) -> Outcome {
+        track::<true, { hook::INGRESS }>(skb)
+    }
+}
+
+step! {
+    /// At a packet that arrives at the host, without a link header.
+    fn glance_ingress_ip(skb: *mut __sk_buff) -> Outcome {
+        track::<false, { hook::INGRESS }>(skb)
+    }
+}
+
+step! {
+    /// At a packet that passes by.
+    fn glance_forward_ether(skb: *mut __sk_buff) -> Outcome {
+        track::<true, { hook::FORWARD }>(skb)
+    }
+}
+
+step! {
+    /// At a packet that passes by, without a link header.
+    fn glance_forward_ip(skb: *mut __sk_buff) -> Outcome {
+        track::<false, { hook::FORWARD }>(skb)
+    }
+}
+
+#[inline(always)]
+fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Outcome {
+    match tracked::<ETHERNET, HOOK>(skb) {
+        Some(()) => Outcome::DONE,
+        None => Outcome::GO_ON,
+    }
+}
+
+#[inline(always)]
+fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<()> {
+    let maps = Maps::new()?;
+    if maps.watched() {
+        // What there is to tell is judged on the whole way.
+        return None;
+    }
+    let linear = Linear::new(skb);
+    let network = network::<ETHERNET>(&linear)?;
+    let is_transport = matches!(network.protocol, protocol::TCP | protocol::UDP);
+    if !is_transport || network.fragment.is_some() || network.length == 0 {
+        return None;
+    }
+    let (tuple, tcp_flags) = tcp_or_udp(&linear, &network).ok()?;
+    let (packets, length) = measured::<ETHERNET>(skb, &linear, &network)?;
+    let table = SetTable::new(maps);
+    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
+    let mut request = Request::new(direction(u32::from(HOOK)), length, clock::now());
+    request.packets = packets;
+    tracker.glance(&tuple, tcp_flags, &request).map(|_| ())
+}
+
+/// Where the IP header begins.
+const fn start(ethernet: bool) -> usize {
+    if ethernet { 14 } else { 0 }
+}
+
+#[inline(always)]
+fn network<const ETHERNET: bool>(linear: &Linear) -> Option<Network> {
+    let at = start(ETHERNET);
+    let family = if ETHERNET {
+        match linear.u16(12)? {
+            ether_type::IPV4 => Family::V4,
+            ether_type::IPV6 => Family::V6,
+            _ => return None,
+        }
+    } else {
+        match linear.u16(0)? >> 12 {
+            4 => Family::V4,
+            6 => Family::V6,
+            _ => return None,
+        }
+    };
+    match family {
+        Family::V4 => ipv4::<Plain, _>(linear, at).ok(),
+        Family::V6 => ipv6::<Plain, _>(linear, at).ok(),
+    }
+}
+
+/// How many packets and bytes it counts as: more than one if several were merged (GRO, GSO), each
+/// with the headers of the one that there is.
+#[inline(always)]
+fn measured<const ETHERNET: bool>(
+    skb: *mut __sk_buff,
+    linear: &Linear,
+    network: &Network,
+) -> Option<(u64, u64)> {
+    let length = u64::from(network.length);
+    // SAFETY: the kernel passes a valid context.
+    let (segment, segments) = unsafe { ((*skb).gso_size, (*skb).gso_segs) };
+    if segment == 0 {
+        return Some((1, length));
+    }
+    if segments == 0 {
+        return None;
+    }
+    let transport = if network.protocol == protocol::TCP {
+        let [offset, _] = linear.read(network.transport + 12)?;
+        u64::from(offset >> 4) * 4
+    } else {
+        8
+    };
+    let headers = (network.transport - start(ETHERNET)) as u64 + transport;
+    let packets = u64::from(segments);
+    Some((packets, length + (packets - 1) * headers))
+}
