@@ -26,6 +26,7 @@
 //! ```
 
 mod child;
+mod frames;
 mod host;
 mod link;
 mod netfilter;
@@ -36,6 +37,7 @@ mod vlan;
 mod wait;
 
 pub use child::Background;
+pub use frames::Frames;
 pub use host::Host;
 pub use link::{Offloads, cable};
 pub use netfilter::{Connection, Netfilter, Traffic};

@@ -5,14 +5,10 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 use nix::cmsg_space;
-use nix::net::if_::if_nametoindex;
-use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockType, recvmsg, send,
-    socket,
-};
+use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, send};
 
-use crate::Host;
 use crate::tap::{End, Ferry, Kind, device};
+use crate::{Host, frames};
 
 /// A VLAN's interface. Where this program plays it, it is gone when this is dropped.
 #[derive(Debug)]
@@ -75,45 +71,10 @@ const ID: u16 = 0xfff;
 
 impl Trunk {
     fn open(interface: &str, id: u16) -> io::Result<Self> {
-        let index = if_nametoindex(interface)?;
-        // Deaf until it is bound: it would hear every interface.
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
+        let socket = frames::open(interface, libc::ETH_P_ALL as u16)?;
         // The kernel takes the tag out of a frame that arrives, and tells it beside the frame.
-        let on: libc::c_int = 1;
-        // SAFETY: the kernel reads a number of the size that is given.
-        let answer = unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_PACKET,
-                PACKET_AUXDATA,
-                (&raw const on).cast(),
-                size_of_val(&on) as libc::socklen_t,
-            )
-        };
-        done(answer)?;
-        // SAFETY: of a structure of integers and arrays, all zeroes are a value.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-        address.sll_ifindex = index.cast_signed();
-        // SAFETY: the kernel reads an address of the size that is given.
-        let answer = unsafe {
-            libc::bind(
-                socket.as_raw_fd(),
-                (&raw const address).cast(),
-                size_of_val(&address) as libc::socklen_t,
-            )
-        };
-        done(answer)?;
+        frames::switch_on(&socket, PACKET_AUXDATA)?;
         Ok(Self { socket, id })
-    }
-}
-
-fn done(answer: libc::c_int) -> io::Result<()> {
-    match answer {
-        0.. => Ok(()),
-        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Needs root; without it each test says that it was skipped.
 
+mod buffers;
 mod fragments;
 mod icmp;
 mod links;

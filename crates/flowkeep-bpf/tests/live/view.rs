@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use flowkeep_bpf::{Hook, Kernel, Means, Options};
+use flowkeep_bpf::{Events, Hook, Kernel, Means, Options};
 use flowkeep_core::Error;
 use flowkeep_core::entry::{Counters, Entry};
 use flowkeep_core::packet::protocol;
@@ -69,6 +69,12 @@ impl<'a> View<'a> {
         self.kernel.as_ref().expect("it is not dropped")
     }
 
+    /// What Flowkeep tells from now on.
+    pub(crate) fn events(&mut self) -> Result<Events> {
+        let kernel = self.kernel.as_mut().expect("it is not dropped");
+        Ok(kernel.events()?)
+    }
+
     /// What Flowkeep has, in order.
     ///
     /// Without ICMPv6 that is no echo: neighbour discovery and multicast listeners' reports, which
@@ -125,6 +131,30 @@ impl<'a> View<'a> {
             );
             Ok(())
         })?;
+        self.no_errors()
+    }
+
+    /// Waits until Flowkeep has just these connections, whatever netfilter has.
+    ///
+    /// # Errors
+    /// As [`Self::settle`].
+    pub(crate) fn settle_alone(&self, mut sent: Vec<Connection>) -> Result<()> {
+        sent.sort_unstable();
+        eventually(|| {
+            let found = self.connections();
+            let name = self.name;
+            ensure!(
+                found == sent,
+                "at the {name} there is {found:#?}\nand should be {sent:#?}"
+            );
+            Ok(())
+        })?;
+        self.no_errors()
+    }
+
+    /// Makes sure that Flowkeep could track every packet.
+    fn no_errors(&self) -> Result<()> {
+        let name = self.name;
         for error in Error::ALL {
             // ARP.
             if error != Error::NotIp {
