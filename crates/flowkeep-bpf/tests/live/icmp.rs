@@ -6,21 +6,16 @@ use std::net::{SocketAddr, UdpSocket};
 use anyhow::Result;
 use flowkeep_lab::Traffic;
 
-use crate::network::{NOWHERE, Network, PAIRS};
+use crate::network::{NOWHERE, Network, PAIRS, at_each_pair};
 use crate::traffic::{Tcp, echo, echo_key, echo_request, udp, udp_key};
 use crate::view::Difference;
 
 #[test]
 fn echoes() -> Result<()> {
-    let Some(network) = Network::build()? else {
-        return Ok(());
-    };
-    let mut views = network.watch()?;
-    let mut keys = Vec::new();
-    for [client, server] in PAIRS {
+    at_each_pair(|scene, [client, server]| {
         for length in [0, 56, 1000] {
-            let (socket, from) = echo(&network.client, client)?;
-            keys.push(echo_key(from, server));
+            let (socket, from) = echo(&scene.network.client, client)?;
+            scene.keys.push(echo_key(from, server));
             let to = SocketAddr::new(server, 0).into();
             for _ in 0..3 {
                 socket.send_to(&echo_request(server, length), &to)?;
@@ -28,8 +23,8 @@ fn echoes() -> Result<()> {
                 assert_eq!(socket.recv(&mut room)?, 8 + length);
             }
         }
-    }
-    views.settle(&keys)
+        Ok(())
+    })
 }
 
 /// The router has no way to where the packet wants to go, or the packet no time to get there. It

@@ -8,7 +8,7 @@ use flowkeep_bpf::{Hook, Means};
 use flowkeep_lab::{Host, tunnel, vlan};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::network::{Network, PAIRS};
+use crate::network::{Network, PAIRS, at_each_pair};
 use crate::traffic::{Tcp, echo, echo_key, echo_request, udp, udp_key};
 use crate::view::{Difference, Key, View};
 
@@ -94,33 +94,29 @@ fn a_tun_device() -> Result<()> {
 /// A protocol without ports is tracked by its addresses. 253 is for experiments (RFC 3692).
 #[test]
 fn a_protocol_without_ports() -> Result<()> {
-    let Some(network) = Network::build()? else {
-        return Ok(());
-    };
     const EXPERIMENT: u8 = 253;
-    let mut views = network.watch()?;
-    let mut keys = Vec::new();
-    for pair in PAIRS {
+    let raw = |host: &Host, from: SocketAddr| {
+        host.enter(|| {
+            let protocol = Protocol::from(i32::from(EXPERIMENT));
+            let socket = Socket::new(Domain::for_address(from), Type::RAW, Some(protocol))?;
+            socket.bind(&from.into())?;
+            std::io::Result::Ok(socket)
+        })
+    };
+    at_each_pair(|scene, pair| {
         let [client, server] = pair.map(|address| SocketAddr::new(address, 0));
-        let raw = |host: &Host, from: SocketAddr| {
-            host.enter(|| {
-                let protocol = Protocol::from(i32::from(EXPERIMENT));
-                let socket = Socket::new(Domain::for_address(from), Type::RAW, Some(protocol))?;
-                socket.bind(&from.into())?;
-                std::io::Result::Ok(socket)
-            })
-        };
-        let (ours, theirs) = (raw(&network.client, client)?, raw(&network.server, server)?);
+        let ours = raw(&scene.network.client, client)?;
+        let theirs = raw(&scene.network.server, server)?;
         ours.send_to(&[0; 50], &server.into())?;
         theirs.recv(&mut [MaybeUninit::uninit(); 100])?;
         theirs.send_to(&[0; 70], &client.into())?;
-        keys.push(Key {
+        scene.keys.push(Key {
             protocol: EXPERIMENT,
             originator: client,
             responder: server,
         });
-    }
-    views.settle(&keys)
+        Ok(())
+    })
 }
 
 /// By filters of the clsact queueing discipline, as on kernels before 6.6.

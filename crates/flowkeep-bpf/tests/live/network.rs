@@ -7,12 +7,13 @@
 //!   2001:db8:1::1        :1::fe | :2::fe          2001:db8:2::1
 //! ```
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
 use flowkeep_bpf::{Hook, Means};
 use flowkeep_lab::{Host, available, cable};
 
+use crate::traffic::Tcp;
 use crate::view::{Difference, Key, View};
 
 /// The three hosts.
@@ -92,6 +93,47 @@ impl Network {
             server: View::open_by(means, "server", &self.server, &host)?,
         })
     }
+}
+
+/// A network that is watched, and the connections that there are in it.
+pub(crate) struct Scene<'n> {
+    pub(crate) network: &'n Network,
+    pub(crate) views: Views<'n>,
+    pub(crate) keys: Vec<Key>,
+}
+
+impl Scene<'_> {
+    /// Connects the client to the server's port.
+    pub(crate) fn connect(&mut self, to: SocketAddr) -> Result<Tcp> {
+        let tcp = Tcp::connect(&self.network.client, &self.network.server, to)?;
+        self.keys.push(tcp.key);
+        Ok(tcp)
+    }
+
+    /// Waits until all trackers have just these connections: see [`Views::settle`].
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        self.views.settle(&self.keys)
+    }
+}
+
+/// Has client and server talk at their addresses of each family, in a network of their own. After
+/// each time all trackers have to agree on the connections that there are.
+pub(crate) fn at_each_pair(
+    mut talk: impl FnMut(&mut Scene<'_>, [IpAddr; 2]) -> Result<()>,
+) -> Result<()> {
+    let Some(network) = Network::build()? else {
+        return Ok(());
+    };
+    let mut scene = Scene {
+        network: &network,
+        views: network.watch()?,
+        keys: Vec::new(),
+    };
+    for pair in PAIRS {
+        talk(&mut scene, pair)?;
+        scene.settle()?;
+    }
+    Ok(())
 }
 
 /// The three places.

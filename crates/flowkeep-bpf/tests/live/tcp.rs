@@ -7,70 +7,51 @@ use anyhow::{Context as _, Result};
 use flowkeep_core::packet::protocol;
 use flowkeep_lab::{Traffic, eventually};
 
-use crate::network::{NOWHERE, Network, PAIRS};
+use crate::network::{NOWHERE, Network, PAIRS, at_each_pair};
 use crate::traffic::{Tcp, bound, reset};
 use crate::view::{Difference, Key};
 
 #[test]
 fn data_both_ways_and_an_orderly_end() -> Result<()> {
-    let Some(network) = Network::build()? else {
-        return Ok(());
-    };
-    let mut views = network.watch()?;
-    let mut keys = Vec::new();
-    for [_, server] in PAIRS {
+    at_each_pair(|scene, [_, server]| {
         let to = SocketAddr::new(server, 80);
-        let mut tcp = Tcp::connect(&network.client, &network.server, to)?;
-        keys.push(tcp.key);
+        let mut tcp = scene.connect(to)?;
         // While it is open too.
-        views.settle(&keys)?;
+        scene.settle()?;
         tcp.upload(100_000)?;
         tcp.download(200_000)?;
-        views.settle(&keys)?;
+        scene.settle()?;
         tcp.finish_client()?;
         tcp.finish_server()?;
-        views.settle(&keys)?;
-        let seen = views.router.find(tcp.key)?;
+        scene.settle()?;
+        let seen = scene.views.router.find(tcp.key)?;
         assert!(
             seen.sent.bytes > 100_000 && seen.received.bytes > 200_000,
             "{seen:?}"
         );
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
 fn half_closed() -> Result<()> {
-    let Some(network) = Network::build()? else {
-        return Ok(());
-    };
-    let mut views = network.watch()?;
-    let mut keys = Vec::new();
-    for [_, server] in PAIRS {
+    at_each_pair(|scene, [_, server]| {
         let to = SocketAddr::new(server, 80);
-        let mut tcp = Tcp::connect(&network.client, &network.server, to)?;
-        keys.push(tcp.key);
+        let mut tcp = scene.connect(to)?;
         tcp.finish_client()?;
         tcp.download(5_000)?;
-        views.settle(&keys)?;
+        scene.settle()?;
         tcp.finish_server()?;
-        views.settle(&keys)?;
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
 fn reset_by_either_side() -> Result<()> {
-    let Some(network) = Network::build()? else {
-        return Ok(());
-    };
-    let mut views = network.watch()?;
-    let mut keys = Vec::new();
-    for [_, server] in PAIRS {
+    at_each_pair(|scene, [_, server]| {
         for (port, client_resets) in [(80, true), (81, false)] {
             let to = SocketAddr::new(server, port);
-            let mut tcp = Tcp::connect(&network.client, &network.server, to)?;
-            keys.push(tcp.key);
+            let mut tcp = scene.connect(to)?;
             tcp.upload(10)?;
             tcp.download(10)?;
             let (resets, mut hears) = if client_resets {
@@ -81,34 +62,29 @@ fn reset_by_either_side() -> Result<()> {
             reset(resets)?;
             let heard = hears.read(&mut [0]).map_err(|error| error.kind());
             assert_eq!(heard, Err(ErrorKind::ConnectionReset));
-            views.settle(&keys)?;
+            scene.settle()?;
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// netfilter forgets a connection whose SYN is answered by a RST at once; what it tells then is
 /// compared.
 #[test]
 fn refused() -> Result<()> {
-    let Some(network) = Network::build()? else {
-        return Ok(());
-    };
-    let mut views = network.watch()?;
-    let mut keys = Vec::new();
-    for [client, server] in PAIRS {
+    at_each_pair(|scene, [client, server]| {
         let from = SocketAddr::new(client, 4000);
         let to = SocketAddr::new(server, 9);
-        let socket = bound(&network.client, from)?;
+        let socket = bound(&scene.network.client, from)?;
         let refused = socket.connect(&to.into()).map_err(|error| error.kind());
         assert_eq!(refused, Err(ErrorKind::ConnectionRefused));
-        keys.push(Key {
+        scene.keys.push(Key {
             protocol: protocol::TCP,
             originator: from,
             responder: to,
         });
-    }
-    views.settle(&keys)
+        Ok(())
+    })
 }
 
 #[test]

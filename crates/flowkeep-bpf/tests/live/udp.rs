@@ -4,22 +4,17 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 
-use crate::network::{Network, PAIRS};
+use crate::network::at_each_pair;
 use crate::traffic::{udp, udp_key};
 
 /// A query and its answer, as DNS has them, each from a port of its own.
 #[test]
 fn question_and_answer() -> Result<()> {
-    let Some(network) = Network::build()? else {
-        return Ok(());
-    };
-    let mut views = network.watch()?;
-    let mut keys = Vec::new();
-    for [client, server] in PAIRS {
-        let (resolver, to) = udp(&network.server, (server, 53))?;
+    at_each_pair(|scene, [client, server]| {
+        let (resolver, to) = udp(&scene.network.server, (server, 53))?;
         for question in 1..=5 {
-            let (stub, from) = udp(&network.client, (client, 0))?;
-            keys.push(udp_key(from, to));
+            let (stub, from) = udp(&scene.network.client, (client, 0))?;
+            scene.keys.push(udp_key(from, to));
             let mut room = [0; 1500];
             stub.send_to(&vec![0; 30 + question], to)?;
             let (length, asker) = resolver.recv_from(&mut room)?;
@@ -27,49 +22,39 @@ fn question_and_answer() -> Result<()> {
             resolver.send_to(&[0; 400], asker)?;
             assert_eq!(stub.recv(&mut room)?, 400);
         }
-    }
-    views.settle(&keys)
+        Ok(())
+    })
 }
 
 #[test]
 fn unanswered_in_both_directions() -> Result<()> {
-    let Some(network) = Network::build()? else {
-        return Ok(());
-    };
-    let mut views = network.watch()?;
-    let mut keys = Vec::new();
-    for [client, server] in PAIRS {
-        let (_log, to) = udp(&network.server, (server, 514))?;
-        let (socket, from) = udp(&network.client, (client, 0))?;
+    at_each_pair(|scene, [client, server]| {
+        let (_log, to) = udp(&scene.network.server, (server, 514))?;
+        let (socket, from) = udp(&scene.network.client, (client, 0))?;
         for length in [10, 100, 1000] {
             socket.send_to(&vec![0; length], to)?;
         }
-        keys.push(udp_key(from, to));
+        scene.keys.push(udp_key(from, to));
         // What the server begins comes in at the client.
-        let (_listener, to) = udp(&network.client, (client, 5000))?;
-        let (socket, from) = udp(&network.server, (server, 0))?;
+        let (_listener, to) = udp(&scene.network.client, (client, 5000))?;
+        let (socket, from) = udp(&scene.network.server, (server, 0))?;
         socket.send_to(&[0; 7], to)?;
-        keys.push(udp_key(from, to));
-    }
-    views.settle(&keys)
+        scene.keys.push(udp_key(from, to));
+        Ok(())
+    })
 }
 
 /// The server answers with an ICMP error, which neither tracker counts.
 #[test]
 fn refused() -> Result<()> {
-    let Some(network) = Network::build()? else {
-        return Ok(());
-    };
-    let mut views = network.watch()?;
-    let mut keys = Vec::new();
-    for [client, server] in PAIRS {
+    at_each_pair(|scene, [client, server]| {
         let to = SocketAddr::new(server, 9);
-        let (socket, from) = udp(&network.client, (client, 0))?;
+        let (socket, from) = udp(&scene.network.client, (client, 0))?;
         socket.connect(to)?;
         socket.send(&[0; 100])?;
         let answer = socket.recv(&mut [0]).map_err(|error| error.kind());
         assert_eq!(answer, Err(std::io::ErrorKind::ConnectionRefused));
-        keys.push(udp_key(from, to));
-    }
-    views.settle(&keys)
+        scene.keys.push(udp_key(from, to));
+        Ok(())
+    })
 }
