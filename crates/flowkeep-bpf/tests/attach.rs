@@ -306,3 +306,61 @@ fn a_pin_of_another_namespace_is_left_alone_and_one_of_nothing_is_not() {
     let names: Vec<_> = attached.iter().map(|found| &*found.interface).collect();
     assert_eq!(names, ["keep0", "lo"]);
 }
+
+/// A pin's place is taken, so that the last step of attaching fails.
+#[test]
+fn what_can_not_be_pinned_is_not_attached() {
+    let Some(folder) = place("taken") else {
+        return;
+    };
+    for (means, name) in [
+        (Means::Clsact, "ingress-filter@keep0"),
+        (Means::Tcx, "ingress@keep0"),
+    ] {
+        if means == Means::Tcx && !matches!(flowkeep_bpf::support::tcx(), Ok(true)) {
+            println!("skipped: no tcx");
+            continue;
+        }
+        let mut taken_options = options(1, Some(folder.0.clone()));
+        taken_options.means = Some(means);
+        let mut kernel = Kernel::load(&taken_options).unwrap_or_else(|error| panic!("{error}"));
+        let taken = folder.0.join(name);
+        std::os::unix::fs::symlink("nowhere", &taken).expect("the place is free");
+        let refused = kernel.attach("keep0", Hook::Ingress, true);
+        let refused = refused.err().map(|error| error.to_string());
+        let reason = "keep0: the kernel refuses to attach: File exists (os error 17)";
+        assert_eq!(refused.as_deref(), Some(reason), "{means:?}");
+        fs::remove_file(&taken).expect("it is still there");
+        assert_eq!(filters("keep0", "ingress"), "", "{means:?}");
+        let left = eventually(|| match kernel.attached() {
+            Ok(left) if left.is_empty() => Ok(()),
+            left => Err(left),
+        });
+        assert!(left.is_ok(), "{means:?}: {left:?}");
+    }
+}
+
+/// On kernels without links: there is one filter, and who has it is told of to others.
+#[test]
+fn of_two_with_filters_one_is_attached() {
+    let Some(_folder) = place("two") else {
+        return;
+    };
+    let mut filter_options = options(1, None);
+    filter_options.means = Some(Means::Clsact);
+    let load = || Kernel::load(&filter_options).unwrap_or_else(|error| panic!("{error}"));
+    let (mut one, mut other) = (load(), load());
+    one.attach("lo", Hook::Ingress, false)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let refused = other.attach("lo", Hook::Ingress, false);
+    assert!(
+        matches!(refused, Err(Error::Attached { .. })),
+        "{refused:?}"
+    );
+    assert_ne!(filters("lo", "ingress"), "", "that of the first");
+    drop(one);
+    assert_eq!(filters("lo", "ingress"), "");
+    // The name, too, is free again once no process that was just beginning has it.
+    let attached = eventually(|| other.attach("lo", Hook::Ingress, false));
+    assert!(attached.is_ok(), "{attached:?}");
+}

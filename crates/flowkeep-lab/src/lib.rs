@@ -1,6 +1,6 @@
 //! Small networks of this machine's own, for live tests and benchmarks: [hosts](Host) are network
 //! namespaces, joined by [cables](cable()) (veth pairs), [tunnels](tunnel()) (tun devices) and
-//! [VLANs](vlan()).
+//! [VLANs](vlan()). [Frames] of any kind are written to an interface past its host.
 //!
 //! A host has no name in the system and no process: it is an open file, which ends with this
 //! process however that ends, and with it the host's interfaces, addresses, filters, and what was
