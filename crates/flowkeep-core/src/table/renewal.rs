@@ -44,13 +44,15 @@ impl Renewal {
     pub(super) fn of(&self, generation: u16, [life, seen, reports]: [u64; 3]) -> Option<Renewed> {
         const MARKS: u32 = 16;
         const LIFETIME: u32 = 32;
-        const MUST_NOT: u16 = Marks::BUSY.0 | Marks::CLOSED.0;
+        const CLOSED: u64 = (Marks::CLOSED.0 as u64) << MARKS;
         let must = Marks::LIVE.0 | self.has.0;
-        let judged = u64::from(must | MUST_NOT) << MARKS | 0xffff;
+        let judged = u64::from(must | Marks::BUSY.0) << MARKS | 0xffff;
         let wanted = u64::from(must) << MARKS | u64::from(generation);
         let (flags_at, stamp_at) = if self.ingress { (8, 32) } else { (0, 0) };
         let seen_now = seen | u64::from(self.flags) << flags_at;
-        let goes_on = (life & judged == wanted) & ((life >> LIFETIME) as u32 >= self.now);
+        let goes_on = (life & judged == wanted)
+            & (life & CLOSED != CLOSED)
+            & ((life >> LIFETIME) as u32 >= self.now);
         if !goes_on {
             return None;
         }

@@ -392,9 +392,13 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         let Found { slot, is_first } = *found;
         // As data, not as branches: see `Found`.
         let direction = request.direction.of_entry(is_first);
-        let (timeout, flags, has) = match asks.tcp_flags {
-            Some(flags) => (settings.tcp, flags, Marks::SEEN_NON_SYN),
-            None => (settings.non_tcp, 0, Marks::NONE),
+        let (timeout, flags, has, sets) = match asks.tcp_flags {
+            // A SYN, with ACK, is nothing new only after the handshake.
+            Some(flags) if flags & tcp::SYN != 0 => {
+                (settings.tcp, flags, Marks::SEEN_NON_SYN, Marks::NONE)
+            }
+            Some(flags) => (settings.tcp, flags, Marks::NONE, Marks::SEEN_NON_SYN),
+            None => (settings.non_tcp, 0, Marks::NONE, Marks::NONE),
         };
         let due = slot.renew(&Renewal {
             now: request.now.seconds,
@@ -403,7 +407,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             flags: flags & settings.report_flags,
             ingress: direction.is_ingress(),
             has,
-            sets: Marks(Marks::REPLIED.0 * u16::from(is_first)),
+            sets: Marks(sets.0 | Marks::REPLIED.0 * u16::from(is_first)),
         })?;
         if settings.accounting {
             slot.count(direction, request.packets, request.length, request.now);
