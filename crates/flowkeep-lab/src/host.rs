@@ -14,6 +14,7 @@ use std::thread;
 use anyhow::{Context as _, Result, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 /// Where the BPF file system belongs.
 const BPFFS: &str = "/sys/fs/bpf";
@@ -93,7 +94,9 @@ impl Host {
         })
     }
 
-    /// A command that runs on this host. A relative path means what it means outside.
+    /// A command that runs on this host. A relative path means what it means outside. Signals from
+    /// a terminal end it, also where this process ignores them: with nohup, or in the background
+    /// of a shell script.
     #[must_use]
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -107,11 +110,16 @@ impl Host {
             Ok((host, folder))
         });
         // SAFETY: between fork and exec only system calls are made, on what was prepared before:
-        // nothing is allocated and no lock is taken.
+        // nothing is allocated and no lock is taken. No handler of a signal is replaced by another.
         unsafe {
-            command.pre_exec(move || match &ready {
-                Ok((host, folder)) => host.join(folder),
-                Err(error) => Err(error.kind().into()),
+            command.pre_exec(move || {
+                for ignored in [Signal::SIGINT, Signal::SIGHUP] {
+                    signal(ignored, SigHandler::SigDfl)?;
+                }
+                match &ready {
+                    Ok((host, folder)) => host.join(folder),
+                    Err(error) => Err(error.kind().into()),
+                }
             })
         };
         command
