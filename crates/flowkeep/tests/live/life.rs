@@ -284,12 +284,18 @@ fn two_trackers_have_a_folder_each() {
 #[test]
 fn a_start_that_is_stopped_goes_on() {
     let Some(lab) = Lab::new() else { return };
-    let (starting, lines) = lab.start("attach -i eth0");
-    for _ in 0..8 {
+    let (mut starting, lines) = lab.start("attach -i eth0");
+    // Once the first program is attached the second one is verified.
+    let mut begun = false;
+    while !begun && starting.child().try_wait().expect("ours").is_none() {
+        let pins = lab.pins().unwrap_or_default();
+        begun = pins.iter().any(|pin| pin.contains('@'));
+    }
+    for _ in 0..12 {
         for signal in [Signal::SIGSTOP, Signal::SIGCONT] {
             starting.signal(signal).expect("nobody has waited for it");
         }
-        thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(end(starting), (String::new(), Some(0)));
     assert_eq!(lines.recv().as_deref(), Ok("tracking eth0 as a host"));
