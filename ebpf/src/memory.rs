@@ -6,7 +6,7 @@ use flowkeep_core::table::{
 };
 use flowkeep_core::tuple::Tuple;
 
-use crate::abi::Config;
+use crate::abi::{Config, table};
 use crate::maps::{CONFIG, HEADS, RECORDS, STATISTICS};
 use crate::per_cpu;
 use crate::scratch::Scratch;
@@ -39,6 +39,10 @@ impl Maps {
 
 impl Memory for Maps {
     type Word = Word;
+    const CANDIDATES: usize = table::CANDIDATES;
+    const LOCK_TRIES: usize = table::LOCK_TRIES;
+    const CLAIM_TRIES: usize = table::CLAIM_TRIES;
+    const COLLECTS: bool = table::COLLECTS;
 
     #[inline(always)]
     fn sets(&self) -> u32 {
@@ -116,6 +120,10 @@ pub(crate) struct Searched(pub(crate) Maps);
 
 impl Memory for Searched {
     type Word = Word;
+    const CANDIDATES: usize = table::CANDIDATES;
+    const LOCK_TRIES: usize = table::LOCK_TRIES;
+    const CLAIM_TRIES: usize = table::CLAIM_TRIES;
+    const COLLECTS: bool = table::COLLECTS;
 
     #[inline(always)]
     fn sets(&self) -> u32 {

@@ -79,6 +79,19 @@ pub mod reason {
     pub const CONTENDED: u8 = 5;
 }
 
+/// What bounds the programs' insertions and searches, see
+/// [`Memory`](flowkeep_core::table::Memory): the verifier walks every turn of every loop.
+pub mod table {
+    /// `Memory::CANDIDATES`
+    pub const CANDIDATES: usize = 8;
+    /// `Memory::LOCK_TRIES`
+    pub const LOCK_TRIES: usize = 8;
+    /// `Memory::CLAIM_TRIES`
+    pub const CLAIM_TRIES: usize = 1;
+    /// `Memory::COLLECTS`
+    pub const COLLECTS: bool = false;
+}
+
 /// The side of an interface that a program is attached to: [`Event::hook`].
 pub mod hook {
     /// What leaves the host.

@@ -4,26 +4,58 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU64;
 
 use aya::programs::{TestRun, TestRunOptions};
+use flowkeep_bpf::abi::table;
 use flowkeep_bpf::{Device, Hook, Kernel, Options};
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments, LinkType, link, parse};
 use flowkeep_core::rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{Memory, Seed, SetTable};
+use flowkeep_core::table::{Head, Memory, Record, Seed, SetTable, Statistic};
 use flowkeep_core::tracker::{Creation, Direction, Instant, Request, Tracker, originated};
 use flowkeep_core::tuple::Tuple;
 
 use crate::common::privileged;
-use crate::memory::{Owned, plain_table};
+use crate::memory::Owned;
 
 const SECOND: u64 = 1_000_000_000;
 /// Of both tables.
 const SEED: u64 = 7;
 
+/// Memory whose table is bounded as the programs' is.
+struct AsInKernel(Owned<AtomicU64>);
+
+impl Memory for AsInKernel {
+    type Word = AtomicU64;
+    const CANDIDATES: usize = table::CANDIDATES;
+    const LOCK_TRIES: usize = table::LOCK_TRIES;
+    const CLAIM_TRIES: usize = table::CLAIM_TRIES;
+    const COLLECTS: bool = table::COLLECTS;
+
+    fn sets(&self) -> u32 {
+        self.0.sets()
+    }
+
+    fn seed(&self) -> &Seed {
+        self.0.seed()
+    }
+
+    fn head(&self, set: u32) -> Option<&Head<AtomicU64>> {
+        self.0.head(set)
+    }
+
+    fn record(&self, index: u32) -> Option<&Record<AtomicU64>> {
+        self.0.record(index)
+    }
+
+    fn count(&self, statistic: Statistic) {
+        self.0.count(statistic);
+    }
+}
+
 pub(crate) struct Both {
     kernel: Kernel,
-    host: SetTable<Owned<AtomicU64>>,
+    host: SetTable<AsInKernel>,
     fragments: FirstFragments,
     settings: Settings,
     errors: HashMap<usize, u64>,
@@ -43,7 +75,7 @@ impl Both {
         let kernel = Kernel::load(&options).unwrap_or_else(|error| panic!("{error}"));
         let mut both = Self {
             kernel,
-            host: plain_table(sets as usize, SEED),
+            host: SetTable::new(AsInKernel(Owned::new(sets as usize, SEED))),
             fragments: FirstFragments::default(),
             settings,
             errors: HashMap::new(),
@@ -134,6 +166,17 @@ impl Both {
                 .unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(there, here, "{error}");
         }
+    }
+
+    /// Holds what the kernel's table has counted to what the host's has. How often each happened.
+    pub(crate) fn compare_statistics(&self) -> [u64; Statistic::ALL.len()] {
+        Statistic::ALL.map(|statistic| {
+            let here = self.host.memory().0.counted(statistic);
+            let there = self.kernel.statistic(statistic);
+            let there = there.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(there, here, "{}", statistic.name());
+            here
+        })
     }
 
     pub(crate) fn entries(&self) -> usize {

@@ -19,6 +19,7 @@ mod merged;
 
 use both::Both;
 use flowkeep_bpf::{Device, Hook};
+use flowkeep_core::table::Statistic;
 
 /// The hooks, as a packet's turn.
 const HOOKS: [Hook; 3] = [Hook::Ingress, Hook::Egress, Hook::Forward];
@@ -88,6 +89,39 @@ fn random_packets() {
         }
     }
     both.compare();
+}
+
+/// More connections than there is room for: who stays, who goes and who is refused.
+#[test]
+fn a_crowded_table() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    for sets in [1, 2, 3] {
+        let Some(mut both) = Both::new(sets) else {
+            return;
+        };
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut now = 10_000;
+        for round in 0..6_000 {
+            now += u64::from(random.u8(..) < 4) * random.u64(0..20);
+            both.set_clock(now);
+            let hook = HOOKS[random.usize(..HOOKS.len())];
+            let frame = frames::random(&mut random);
+            both.see(hook, Device::Ethernet, &frame);
+            if round % 100 == 0 {
+                both.compare();
+            }
+        }
+        both.compare();
+        let counted = both.compare_statistics();
+        for statistic in [
+            Statistic::Inserted,
+            Statistic::ReplacedExpired,
+            Statistic::ReplacedUnanswered,
+        ] {
+            assert_ne!(counted[statistic as usize], 0, "{}", statistic.name());
+        }
+    }
 }
 
 /// The packets of the recorded cases: among them are many that are cut or contradict themselves.

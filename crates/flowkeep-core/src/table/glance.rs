@@ -5,7 +5,7 @@ use super::insert::Watch;
 use super::layout::{LANES, Record};
 use super::memory::Memory;
 use super::record::{Handle, Life};
-use super::sets::{CANDIDATES, Keys, SetTable};
+use super::sets::{Keys, SetTable};
 use super::word::Word;
 use crate::entry::Marks;
 use crate::table::Found;
@@ -66,7 +66,7 @@ pub fn mark_twins<M: Memory>(memory: &M, place: Place, tuple: &Tuple) {
             break;
         };
         let mut matching = M::matching(head, place.tag);
-        for _ in 0..CANDIDATES {
+        for _ in 0..M::CANDIDATES {
             if matching == 0 {
                 break;
             }

@@ -4,7 +4,7 @@ use super::hash::Place;
 use super::layout::{Head, LANES, Record, Statistic};
 use super::memory::Memory;
 use super::record::{Handle, Life, visible};
-use super::sets::{CANDIDATES, SetTable, free_lane};
+use super::sets::{SetTable, free_lane};
 use super::word::Word;
 use crate::entry::{Entry, Marks, Progress};
 use crate::error::Refusal;
@@ -95,18 +95,6 @@ impl<'t, W: Word> Gone<'t, W> {
 /// 100 tables of a million slots was filled to 93.1 % at the first refusal).
 const COMFORTABLE: u32 = 40;
 
-/// Tries for a set's lock. It is held for the time of one insertion, by code that is not
-/// preempted in the kernel; in a program its holder may be, and then waiting longer than this is
-/// in vain.
-const LOCK_TRIES: usize = if cfg!(target_arch = "bpf") { 8 } else { 256 };
-
-/// Whether insertion frees all that has expired in a full set at once. The kernel's verifier has no
-/// patience for it: there it takes them one by one, and the sweep takes the rest.
-const COLLECTS: bool = cfg!(not(target_arch = "bpf"));
-
-/// Tries for a slot, when others claim those that were chosen.
-const CLAIM_TRIES: usize = if cfg!(target_arch = "bpf") { 1 } else { 4 };
-
 /// A slot that was claimed for a new entry.
 struct Claimed {
     set: u32,
@@ -131,7 +119,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     ) -> Result<Handle<'_, M::Word>, Refusal> {
         let head = self.memory.head(place.first).ok_or(Refusal::Full)?;
         let unlocked = if M::SHARED {
-            lock(head)
+            lock::<M>(head)
         } else {
             Some(head.lock.load())
         };
@@ -170,7 +158,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             // What went meanwhile may have had one.
             own = Marks::TWIN;
         }
-        for _ in 0..CLAIM_TRIES {
+        for _ in 0..M::CLAIM_TRIES {
             let Some(claimed) = self.claim(home, place, now, collected) else {
                 return Err(Refusal::Full);
             };
@@ -204,7 +192,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         tuple: &Tuple,
         entry: &Entry,
     ) -> Option<Result<Handle<'t, M::Word>, Refusal>> {
-        for _ in 0..CLAIM_TRIES {
+        for _ in 0..M::CLAIM_TRIES {
             let life = handle.life()?;
             let busy = life.claimed();
             if !self.exchange(&handle.record().life, life, busy) {
@@ -256,7 +244,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     ) -> Option<Claimed> {
         let mut free = M::matching(home, 0);
         let comfortable = |free: u64| LANES as u32 - free.count_ones() < COMFORTABLE;
-        if COLLECTS && !comfortable(free) && *collected != now {
+        if M::COLLECTS && !comfortable(free) && *collected != now {
             // Expired entries stay until their room is needed. Then all of them go at once, so
             // that the next insertions find it: nothing expires twice in a second.
             *collected = now;
@@ -289,7 +277,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     /// The slot of a set that is tried before all others, or else the first that is free.
     #[inline]
     fn first_free(&self, set: u32, mut free: u64, own: u8) -> Option<Claimed> {
-        for _ in 0..CANDIDATES {
+        for _ in 0..M::CANDIDATES {
             if free == 0 {
                 break;
             }
@@ -444,13 +432,13 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
 /// Takes a set's lock. Returns the lock word as it is to be when it is given back.
 #[inline]
-fn lock<W: Word>(head: &Head<W>) -> Option<u64> {
-    for _ in 0..LOCK_TRIES {
+fn lock<M: Memory>(head: &Head<M::Word>) -> Option<u64> {
+    for _ in 0..M::LOCK_TRIES {
         let before = head.lock.load();
         if before & 1 == 0 && head.lock.exchange(before, before | 1) {
             return Some(before);
         }
-        W::relax();
+        M::Word::relax();
     }
     None
 }

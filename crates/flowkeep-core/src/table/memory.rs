@@ -14,6 +14,24 @@ pub trait Memory {
     /// read-modify-write instructions are left out.
     const SHARED: bool = true;
 
+    /// How many slots of a set are looked at whose tag is the wanted one. The kernel's verifier
+    /// walks every one of them, in every look-up. With 8 there, that many others with the same tag
+    /// hide an entry of a full set: one in 10^10, which whoever does not know the seed can't choose.
+    /// It is stored anew then.
+    const CANDIDATES: usize = LANES;
+
+    /// Tries for a set's lock. It is held for the time of one insertion, by code that is not
+    /// preempted in the kernel; in a program its holder may be, and then waiting longer than this
+    /// is in vain.
+    const LOCK_TRIES: usize = 256;
+
+    /// Tries for a slot, when others claim those that were chosen.
+    const CLAIM_TRIES: usize = 4;
+
+    /// Whether insertion frees all that has expired in a full set at once. The kernel's verifier has
+    /// no patience for it: there it takes them one by one, and the sweep takes the rest.
+    const COLLECTS: bool = true;
+
     /// How many sets there are; not 0.
     fn sets(&self) -> u32;
 

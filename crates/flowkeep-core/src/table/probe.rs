@@ -6,7 +6,7 @@ use super::insert::Watch;
 use super::layout::LANES;
 use super::memory::Memory;
 use super::record::{Handle, Life};
-use super::sets::{CANDIDATES, Keys, SetTable};
+use super::sets::{Keys, SetTable};
 use super::word::Word;
 use crate::table::Found;
 use crate::tuple::Tuple;
@@ -54,7 +54,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     #[inline(never)]
     fn scan(&self, set: u32, mut matching: u64, keys: Keys) -> Option<Sighting<'_, M::Word>> {
         let mut found = None;
-        for _ in 0..CANDIDATES {
+        for _ in 0..M::CANDIDATES {
             if matching == 0 {
                 break;
             }

@@ -50,12 +50,6 @@ use crate::table::{Found, Table};
 use crate::tracker::Instant;
 use crate::tuple::Tuple;
 
-/// How many slots of a set are looked at whose tag is the wanted one. The kernel's verifier walks
-/// every one of them, in every look-up. There, that many others with the same tag hide an entry of
-/// a full set: one in 10^10, which whoever does not know the seed can't choose. It is stored anew
-/// then.
-pub(super) const CANDIDATES: usize = if cfg!(target_arch = "bpf") { 8 } else { LANES };
-
 /// A set-associative table over memory that somebody else owns. See the module's documentation
 /// for what happens when many use it at once.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use super::insert::Watch;
 use super::layout::{Head, LANES};
 use super::memory::Memory;
 use super::record::{Handle, Life};
-use super::sets::{CANDIDATES, Keys, SetTable};
+use super::sets::{Keys, SetTable};
 use super::word::Word;
 use crate::table::Found;
 use crate::tuple::Tuple;
@@ -74,7 +74,7 @@ fn scan<M: Memory>(memory: &M, set: u32, head: &Head<M::Word>, tag: u8, keys: &K
     const NONE: u32 = u32::MAX;
     let (mut index, mut before, mut differing) = (NONE, Life(0), 0);
     let mut matching = M::matching(head, tag);
-    for _ in 0..CANDIDATES {
+    for _ in 0..M::CANDIDATES {
         if matching == 0 {
             break;
         }

@@ -407,7 +407,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             flags: flags & settings.report_flags,
             ingress: direction.is_ingress(),
             has,
-            sets: Marks(sets.0 | Marks::REPLIED.0 * u16::from(is_first)),
+            sets: Marks(sets.0 | (Marks::REPLIED.0 * u16::from(is_first))),
         })?;
         if settings.accounting {
             slot.count(direction, request.packets, request.length, request.now);

@@ -139,7 +139,8 @@ pub fn memory<const SHARED: bool>(sets: usize, seed: u64) -> (Owned<Peek, SHARED
 
 /// The slot of its first set that a tuple takes if it can: see [`sets_of`].
 pub fn lane_of(seed: &Seed, tuple: &Tuple) -> usize {
-    ((seed.hash(tuple) >> 32 & 0xffff) * LANES as u64 >> 16) as usize
+    let bits = (seed.hash(tuple) >> 32) as u16;
+    (usize::from(bits) * LANES) >> 16
 }
 
 /// The set that a tuple is looked for in first, its other one, and its tag: what
