@@ -79,8 +79,8 @@ pub trait Memory {
         Some(super::expendable_record(self, place, now))
     }
 
-    /// [Marks](super::mark_twins) the entries of the same ends in the other direction: in a function
-    /// of its own, as [`Self::search`].
+    /// [Marks](super::mark_twins) the entries of the same ends in the other direction: in the kernel
+    /// in a function of its own, which the verifier walks through once.
     #[inline(always)]
     fn mark_twins(&self, place: Place, tuple: &Tuple)
     where
