@@ -16,11 +16,10 @@ use crate::lab::{Lab, PATIENCE, end};
 fn what_happens_is_watched_and_its_packets_are_written() {
     let Some(lab) = Lab::new() else { return };
     lab.success("attach -i eth0");
-    let file = format!(
-        "{}/watched-{}",
-        env!("CARGO_TARGET_TMPDIR"),
-        std::process::id()
-    );
+    let name = format!("flowkeep-watched-{}", std::process::id());
+    // Not cargo's folder, which other kernels' machines have not.
+    let path = std::env::temp_dir().join(name);
+    let file = path.display();
     let (watching, lines) = lab.start(&format!(
         "watch -p icmp -e new,reply -c 2 -o ndjson --write {file}"
     ));
@@ -45,7 +44,7 @@ fn what_happens_is_watched_and_its_packets_are_written() {
     assert_eq!(end(watching), (String::new(), Some(0)));
 
     let replayed = lab.json(&format!("replay -o json {file}"));
-    std::fs::remove_file(&file).expect("it was written");
+    std::fs::remove_file(&path).expect("it was written");
     let [ping] = replayed["connections"]
         .as_array()
         .expect("a list")
