@@ -1,8 +1,8 @@
 //! The table's memory: elements of two array maps.
 
 use flowkeep_core::table::{
-    Head, Keys, Memory, Place, Record, Seed, Sighting, Statistic, expendable_record, mark_twins,
-    search,
+    Head, Keys, Memory, Place, Record, Seed, Sighting, Statistic, expendable_record, search,
+    search_and_mark_twins,
 };
 use flowkeep_core::tuple::Tuple;
 
@@ -82,13 +82,13 @@ impl Memory for Maps {
     }
 
     #[inline(always)]
-    fn search_with_twin(&self, place: Place, tuple: &Tuple) -> Sighting {
+    fn search_and_mark_twins(&self, place: Place, tuple: &Tuple) -> Sighting {
         let Some(scratch) = Scratch::get() else {
             return Sighting::NONE;
         };
         scratch.place = place;
         scratch.twin = *tuple;
-        Sighting::from_bits(probe_with_twin())
+        Sighting::from_bits(probe_and_mark_twins())
     }
 
     #[inline(always)]
@@ -96,15 +96,6 @@ impl Memory for Maps {
         let scratch = Scratch::get()?;
         scratch.place = place;
         Some(choose(now))
-    }
-
-    #[inline(always)]
-    fn mark_twins(&self, place: Place, tuple: &Tuple) {
-        if let Some(scratch) = Scratch::get() {
-            scratch.place = place;
-            scratch.twin = *tuple;
-            twins();
-        }
     }
 
     #[inline(always)]
@@ -177,25 +168,14 @@ extern "C" fn probe() -> u64 {
     search(&maps, scratch.place, &scratch.keys).bits()
 }
 
-/// Searches for the tuple that the scratch has, and for its twins. As [`probe`].
+/// Searches for the tuple that the scratch has, and marks its twins. As [`probe`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn probe_with_twin() -> u64 {
+extern "C" fn probe_and_mark_twins() -> u64 {
     let Some((maps, scratch)) = Scratch::with_maps() else {
         return Sighting::NONE.bits();
     };
-    let keys = Keys::with_twin(scratch.twin);
-    search(&maps, scratch.place, &keys).bits()
-}
-
-/// Marks the twins of the tuple that the scratch has. As [`probe`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn twins() -> u32 {
-    if let Some((maps, scratch)) = Scratch::with_maps() {
-        mark_twins(&maps, scratch.place, &scratch.twin);
-    }
-    0
+    search_and_mark_twins(&maps, scratch.place, &scratch.twin).bits()
 }
 
 /// Chooses the entry that is missed least, at the place that the scratch has. As [`probe`].

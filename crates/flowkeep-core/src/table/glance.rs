@@ -59,7 +59,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 /// Marks as twins the entries that have the ends of `tuple` in the other direction. The caller holds
 /// the lock of its first set, which is theirs too.
 #[inline(always)]
-pub fn mark_twins<M: Memory>(memory: &M, place: Place, tuple: &Tuple) {
+pub(super) fn mark_twins<M: Memory>(memory: &M, place: Place, tuple: &Tuple) {
     let keys = Keys::with_twin(*tuple);
     for set in place.sets() {
         let Some(head) = memory.head(set) else {

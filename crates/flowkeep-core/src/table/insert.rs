@@ -148,15 +148,11 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         now: u32,
         collected: &mut u32,
     ) -> Result<Handle<'_, M::Word>, Refusal> {
-        let mut own = Marks::NONE;
-        if let Some(found) = self.search_with_twin(place, tuple) {
-            if !found.is_first {
-                self.memory.mark_twins(place, tuple);
-            } else if let Some(renewed) = self.renew(&found.slot, tuple, entry) {
-                return renewed;
-            }
-            // What went meanwhile may have had one.
-            own = Marks::TWIN;
+        let (found, own) = self.search_and_mark_twins(place, tuple);
+        if let Some(slot) = found
+            && let Some(renewed) = self.renew(&slot, tuple, entry)
+        {
+            return renewed;
         }
         for _ in 0..M::CLAIM_TRIES {
             let Some(claimed) = self.claim(home, place, now, collected) else {
@@ -281,7 +277,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             if free == 0 {
                 break;
             }
-            let lane = free_lane(free, own);
+            let lane = free_lane::<M::Word>(free, own);
             free &= !(1 << lane);
             let Some(record) = self.memory.record(set * LANES as u32 + lane) else {
                 break;

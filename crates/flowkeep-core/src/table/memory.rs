@@ -1,8 +1,11 @@
 //! What the table asks of whoever owns its memory.
 
-use super::hash::{Place, Seed};
+#[cfg(target_arch = "bpf")]
+use super::Place;
+use super::hash::Seed;
 use super::layout::{Head, Header, LANES, LayoutError, Record, Statistic};
 use super::word::Word;
+#[cfg(target_arch = "bpf")]
 use crate::tuple::Tuple;
 
 /// The memory of a table: heap, a file mapping or a BPF array.
@@ -58,14 +61,15 @@ pub trait Memory {
         super::search(self, place, keys)
     }
 
-    /// As [`Self::search`], for this key and whatever has the same ends in the other direction.
+    /// Searches for a key that is to be stored, and [marks](super::search_and_mark_twins) its twins: in
+    /// a function of its own, as [`Self::search`].
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
-    fn search_with_twin(&self, place: Place, tuple: &Tuple) -> super::Sighting
+    fn search_and_mark_twins(&self, place: Place, tuple: &Tuple) -> super::Sighting
     where
         Self: Sized,
     {
-        super::search(self, place, &super::Keys::with_twin(*tuple))
+        super::search_and_mark_twins(self, place, tuple)
     }
 
     /// The record of a place's two sets that is [least missed](super::expendable_record): in a
@@ -77,16 +81,6 @@ pub trait Memory {
         Self: Sized,
     {
         Some(super::expendable_record(self, place, now))
-    }
-
-    /// [Marks](super::mark_twins) the entries of the same ends in the other direction: in the kernel
-    /// in a function of its own, which the verifier walks through once.
-    #[inline(always)]
-    fn mark_twins(&self, place: Place, tuple: &Tuple)
-    where
-        Self: Sized,
-    {
-        super::mark_twins(self, place, tuple);
     }
 
     /// The slots of a set whose tag is `tag`: bit `n` for slot `n`. Worth a processor's own

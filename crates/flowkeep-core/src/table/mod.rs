@@ -30,7 +30,6 @@ mod sets;
 mod walk;
 mod word;
 
-pub use glance::mark_twins;
 pub use hash::{Place, Seed};
 #[cfg(target_arch = "bpf")]
 pub use insert::expendable_record;
@@ -40,7 +39,7 @@ pub use layout::{
 };
 pub use memory::{Memory, Slices};
 #[cfg(target_arch = "bpf")]
-pub use probe::{Sighting, search};
+pub use probe::{Sighting, search, search_and_mark_twins};
 pub use record::Handle;
 pub use renewal::Renewal;
 pub use sets::{Keys, SetTable};

@@ -1,6 +1,7 @@
 //! Probing, for processors that work ahead.
 
 use super::Record;
+use super::glance::mark_twins;
 use super::hash::Place;
 use super::insert::Watch;
 use super::layout::LANES;
@@ -8,6 +9,7 @@ use super::memory::Memory;
 use super::record::{Handle, Life};
 use super::sets::{Keys, SetTable};
 use super::word::Word;
+use crate::entry::Marks;
 use crate::table::Found;
 use crate::tuple::Tuple;
 
@@ -78,14 +80,23 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         self.scan(set, matching, keys)
     }
 
-    /// Looks for a key, and for whatever has the same ends in the other direction.
+    /// Looks for a key that is to be stored, and if it is not there marks the twins that it is to
+    /// have. Also returns the mark that its own entry is to have: what is found may go, and may have
+    /// had a twin.
     #[inline(always)]
-    pub(super) fn search_with_twin(
+    pub(super) fn search_and_mark_twins(
         &self,
         place: Place,
         tuple: &Tuple,
-    ) -> Option<Found<Handle<'_, M::Word>>> {
-        self.search(place, &Keys::with_twin(*tuple))
+    ) -> (Option<Handle<'_, M::Word>>, Marks) {
+        let Some(found) = self.search(place, &Keys::with_twin(*tuple)) else {
+            return (None, Marks::NONE);
+        };
+        if found.is_first {
+            return (Some(found.slot), Marks::TWIN);
+        }
+        mark_twins(&self.memory, place, tuple);
+        (None, Marks::TWIN)
     }
 
     /// Looks for two keys in both sets of a place.

@@ -126,7 +126,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
                     .prefetch_record(place.first * LANES as u32 + lane);
             } else {
                 // A new connection, most likely: it will take this slot.
-                let lane = free_lane(M::matching(head, 0), place.lane) % LANES as u32;
+                let lane = free_lane::<M::Word>(M::matching(head, 0), place.lane) % LANES as u32;
                 self.memory
                     .prefetch_record(place.first * LANES as u32 + lane);
                 if head.displaced.load() != 0 {
@@ -139,12 +139,11 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
 /// Which of these free slots a new entry takes: its own, or else the first.
 #[inline(always)]
-pub(super) const fn free_lane(free: u64, own: u8) -> u32 {
-    if free >> own & 1 != 0 {
-        own as u32
-    } else {
-        free.trailing_zeros()
-    }
+pub(super) fn free_lane<W: Word>(free: u64, own: u8) -> u32 {
+    // Without a branch: it is drawn where every insertion comes by.
+    let is_free = W::opaque(free >> own & 1).wrapping_neg() as u32;
+    let first = free.trailing_zeros();
+    first ^ (first ^ u32::from(own)) & is_free
 }
 
 /// What is searched for in one pass: two keys, the first of which takes precedence.

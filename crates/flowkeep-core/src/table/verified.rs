@@ -5,6 +5,7 @@
 //! was found is just a number; and every variable has a value from the start, for the verifier
 //! refuses to see unset ones copied, as those of a `None` are.
 
+use super::glance::mark_twins;
 use super::hash::Place;
 use super::insert::Watch;
 use super::layout::{Head, LANES};
@@ -12,6 +13,7 @@ use super::memory::Memory;
 use super::record::{Handle, Life};
 use super::sets::{Keys, SetTable};
 use super::word::Word;
+use crate::entry::Marks;
 use crate::table::Found;
 use crate::tuple::Tuple;
 
@@ -24,6 +26,8 @@ const NOTHING: u64 = 1 << 63;
 const GENERATION: u32 = 32;
 /// The entry's key is the second of the two.
 const IS_SECOND: u64 = 1 << 48;
+/// Nothing was found but twins.
+const HAS_TWIN: u64 = 1 << 49;
 
 impl Sighting {
     /// Nothing was found.
@@ -107,6 +111,17 @@ fn scan<M: Memory>(memory: &M, set: u32, head: &Head<M::Word>, tag: u8, keys: &K
     Sighting::new(index, before.generation(), differing == 0)
 }
 
+/// Looks for a key that is to be stored, and if it is not there marks the twins that it is to have.
+#[inline(always)]
+pub fn search_and_mark_twins<M: Memory>(memory: &M, place: Place, tuple: &Tuple) -> Sighting {
+    let found = search(memory, place, &Keys::with_twin(*tuple));
+    if found.is_none() || found.is_first() {
+        return found;
+    }
+    mark_twins(memory, place, tuple);
+    Sighting(NOTHING | HAS_TWIN)
+}
+
 /// Looks for two keys in both sets of a place. The first takes precedence.
 #[inline(always)]
 pub fn search<M: Memory>(memory: &M, place: Place, keys: &Keys) -> Sighting {
@@ -132,14 +147,23 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         self.found(self.memory.search(place, keys))
     }
 
-    /// Looks for a key, and for whatever has the same ends in the other direction.
+    /// Looks for a key that is to be stored, and if it is not there marks the twins that it is to
+    /// have. Also returns the mark that its own entry is to have: what is found may go, and may have
+    /// had a twin.
     #[inline(always)]
-    pub(super) fn search_with_twin(
+    pub(super) fn search_and_mark_twins(
         &self,
         place: Place,
         tuple: &Tuple,
-    ) -> Option<Found<Handle<'_, M::Word>>> {
-        self.found(self.memory.search_with_twin(place, tuple))
+    ) -> (Option<Handle<'_, M::Word>>, Marks) {
+        let sighting = self.memory.search_and_mark_twins(place, tuple);
+        // Without a branch, so that it is no known number: on Linux 6.1 the ways to an insertion
+        // would never meet.
+        let bits = M::Word::opaque(sighting.bits());
+        let twin =
+            (bits & NOTHING ^ NOTHING) >> 63 | (bits & HAS_TWIN) >> HAS_TWIN.trailing_zeros();
+        let mark = Marks(twin as u16 * Marks::TWIN.0);
+        (self.found(sighting).map(|found| found.slot), mark)
     }
 
     #[inline(always)]
