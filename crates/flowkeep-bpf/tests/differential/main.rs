@@ -76,19 +76,7 @@ fn random_packets() {
     let Some(mut both) = Both::new(32) else {
         return;
     };
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut now = 10_000;
-    for round in 0..20_000 {
-        now += u64::from(random.u8(..) < 8) * random.u64(0..30);
-        both.set_clock(now);
-        let hook = HOOKS[random.usize(..HOOKS.len())];
-        let frame = frames::random(&mut random);
-        both.see(hook, Device::Ethernet, &frame);
-        if round % 100 == 0 {
-            both.compare();
-        }
-    }
-    both.compare();
+    see_random(&mut both, seed, 20_000, (8, 30));
 }
 
 /// More connections than there is room for: who stays, who goes and who is refused.
@@ -100,19 +88,7 @@ fn a_crowded_table() {
         let Some(mut both) = Both::new(sets) else {
             return;
         };
-        let mut random = fastrand::Rng::with_seed(seed);
-        let mut now = 10_000;
-        for round in 0..6_000 {
-            now += u64::from(random.u8(..) < 4) * random.u64(0..20);
-            both.set_clock(now);
-            let hook = HOOKS[random.usize(..HOOKS.len())];
-            let frame = frames::random(&mut random);
-            both.see(hook, Device::Ethernet, &frame);
-            if round % 100 == 0 {
-                both.compare();
-            }
-        }
-        both.compare();
+        see_random(&mut both, seed, 6_000, (4, 20));
         let counted = both.compare_statistics();
         for statistic in [
             Statistic::Inserted,
@@ -122,6 +98,24 @@ fn a_crowded_table() {
             assert_ne!(counted[statistic as usize], 0, "{}", statistic.name());
         }
     }
+}
+
+/// Shows both so many packets of chance, and holds the one to the other on the way and at the end.
+/// In `leaps` of 256 packets time goes on, by less than `seconds`.
+fn see_random(both: &mut Both, seed: u64, packets: u32, (leaps, seconds): (u8, u64)) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut now = 10_000;
+    for number in 0..packets {
+        now += u64::from(random.u8(..) < leaps) * random.u64(0..seconds);
+        both.set_clock(now);
+        let hook = HOOKS[random.usize(..HOOKS.len())];
+        let frame = frames::random(&mut random);
+        both.see(hook, Device::Ethernet, &frame);
+        if number % 100 == 0 {
+            both.compare();
+        }
+    }
+    both.compare();
 }
 
 /// The packets of the recorded cases: among them are many that are cut or contradict themselves.
