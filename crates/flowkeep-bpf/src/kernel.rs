@@ -15,6 +15,7 @@ use crate::abi::{MOST_SETS, TICKS_PER_SECOND};
 use crate::attach::Attachment;
 use crate::config::MappedConfig;
 use crate::error::system;
+use crate::lock::Locked;
 use crate::maps::{self, Maps};
 use crate::{Error, Events, Means, Unwatched, pin};
 
@@ -25,7 +26,7 @@ static OBJECT: &[u8] = include_bytes_aligned!("../object/flowkeep.o");
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// Timeouts and the like.
+    /// Timeouts and the like. A pinned table keeps its own: see [`Kernel::change`].
     pub settings: Settings,
     /// Sets of the table, of [`LANES`] entries each. A pinned table keeps its own number.
     pub sets: u32,
@@ -77,7 +78,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// Loads the programs' object and creates its maps, or goes on with those that are pinned to
-    /// the [folder](Options::pin), with other settings. Programs are verified when they are
+    /// the [folder](Options::pin), with the settings that are there. Programs are verified when they are
     /// attached or asked for.
     ///
     /// # Errors
@@ -108,8 +109,6 @@ impl Kernel {
             if let Some(header) = table[0].header() {
                 header.describe(sets, TICKS_PER_SECOND, &seed);
             }
-        } else {
-            config.set(&options.settings);
         }
         let kernel = Self {
             table: SetTable::new(Region::apart(table)?),
@@ -164,9 +163,30 @@ impl Kernel {
         self.config.settings()
     }
 
-    /// Changes the settings, for packets from now on.
+    /// Replaces the settings, for packets from now on: also what others have changed since they
+    /// were read. [`Self::change`] loses no change.
     pub fn configure(&self, settings: &Settings) {
         self.config.set(settings);
+    }
+
+    /// Changes the settings, for packets from now on, and returns what they are then. Of a pinned
+    /// table they may be changed by others at the same time: one after the other reads them,
+    /// changes them and writes them, under a lock of the pin `HEADER` (flock(2)).
+    ///
+    /// # Errors
+    /// [`Error::File`] if the table is no longer pinned. Nothing is changed then.
+    pub fn change(&self, change: impl FnOnce(&mut Settings)) -> Result<Settings, Error> {
+        let folder = self.pin.as_deref();
+        let _others_wait = folder
+            .map(|folder| Locked::new(folder, "HEADER"))
+            .transpose()?;
+        let before = self.config.settings();
+        let mut settings = before;
+        change(&mut settings);
+        if settings != before {
+            self.config.set(&settings);
+        }
+        Ok(settings)
     }
 
     /// Has the programs send events from now on, until what this returns is dropped.

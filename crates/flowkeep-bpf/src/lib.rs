@@ -22,6 +22,7 @@ mod error;
 mod events;
 mod hook;
 mod kernel;
+mod lock;
 mod maps;
 mod pin;
 mod reader;

@@ -5,6 +5,9 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use flowkeep_bpf::{Device, Error, Hook, Kernel, Means, Options, detach_abandoned};
 use flowkeep_core::settings::Settings;
@@ -149,6 +152,38 @@ fn a_pinned_table_is_opened_watched_and_detached() {
     assert_eq!(other.detach("keep0").ok(), Some(false));
     assert_eq!(other.detach("lo").ok(), Some(true));
     settles(&other, &[]);
+}
+
+/// While one changes a setting, another one changes another.
+#[test]
+fn settings_that_are_changed_at_the_same_time_are_all_changed() {
+    let Some(folder) = place("settings") else {
+        return;
+    };
+    let one = Kernel::load(&options(1, Some(folder.0.clone())));
+    let one = one.unwrap_or_else(|error| panic!("{error}"));
+    let other = Kernel::open(&folder.0).unwrap_or_else(|error| panic!("{error}"));
+    thread::scope(|scope| {
+        let (sender, changed) = mpsc::channel();
+        let changing = one.change(|settings| {
+            scope.spawn(move || {
+                let settings = other.change(|settings| settings.syn = 22);
+                sender.send(settings.map_err(|error| error.to_string()))
+            });
+            // Long enough for one that does not wait.
+            let early = changed.recv_timeout(Duration::from_millis(300));
+            assert!(early.is_err(), "it does not wait: {early:?}");
+            settings.tcp = 11;
+        });
+        assert_eq!(changing.ok().map(|settings| settings.tcp), Some(11));
+        let settings = changed.recv().expect("it says how it went");
+        assert_eq!(settings.map(|now| (now.tcp, now.syn)), Ok((11, 22)));
+    });
+    let found = one.settings();
+    assert_eq!((found.tcp, found.syn), (11, 22));
+    // A loader goes on with them.
+    let again = Kernel::load(&options(1, Some(folder.0.clone())));
+    assert_eq!(again.ok().map(|again| again.settings()), Some(found));
 }
 
 #[test]

@@ -65,13 +65,6 @@ impl Pinned {
         })
     }
 
-    /// The settings that a tracker of a folder begins with: those of the one that is pinned there,
-    /// or else the usual ones.
-    #[must_use]
-    pub fn settings_of(folder: &Folder) -> Settings {
-        Kernel::open(folder.path()).map_or_else(|_| Settings::default(), |kernel| kernel.settings())
-    }
-
     /// Whether any program still tracks: none does if one that pinned nothing was killed. Also if
     /// the kernel does not say.
     #[must_use]
@@ -163,9 +156,13 @@ impl Pinned {
         self.kernel.settings()
     }
 
-    /// Changes the settings, for packets from now on.
-    pub fn configure(&self, settings: &Settings) {
-        self.kernel.configure(settings);
+    /// Changes the settings, for packets from now on, and returns what they are then. Whoever
+    /// changes others at the same time waits for a moment, and no change is lost.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`] if the tracker has ended.
+    pub fn change(&self, change: impl FnOnce(&mut Settings)) -> Result<Settings, Error> {
+        Ok(self.kernel.change(change)?)
     }
 
     pub(super) const fn kernel(&self) -> &Kernel {

@@ -33,8 +33,6 @@ pub struct Options {
     /// How many connections to make room for; 262,144, or as many as the table that is pinned
     /// has room for, if not given.
     pub connections: Option<u32>,
-    /// Timeouts and the like.
-    pub settings: Settings,
 }
 
 /// Programs in the kernel that track interfaces. When it is dropped they are detached and their
@@ -67,11 +65,12 @@ impl Drop for Temporary {
 
 impl Tracker {
     /// Loads the programs, or goes on with the table that is pinned to the folder, and attaches
-    /// them. After an error everything is as it was before.
+    /// them. After an error everything is as it was before. Settings are those of the table that is
+    /// pinned, or else the usual ones, where it does not `change` them.
     ///
     /// # Errors
     /// What is missing, or refused by the kernel, or in the way.
-    pub fn start(options: &Options) -> Result<Self, Error> {
+    pub fn start(options: &Options, change: impl Fn(&mut Settings)) -> Result<Self, Error> {
         let mut interfaces: Vec<Interface> = Vec::new();
         for name in &options.interfaces {
             let found = Interface::find(name)?;
@@ -95,21 +94,23 @@ impl Tracker {
             keep: !attached.is_empty(),
         };
         let mut tracker = Self {
-            kernel: load(options, !attached.is_empty())?,
+            kernel: load(options, !attached.is_empty(), &change)?,
             interfaces,
             sweeper: Sweeper::default(),
             folder,
             _lock: lock,
         };
         let known = |name: &str| attached.iter().any(|(known, _)| known == name);
-        if let Err(error) = tracker.attach(options, known) {
+        // Settings of a table that was there change when all else is done.
+        let started = tracker.attach(options, known);
+        let started = started.and_then(|()| Ok(tracker.kernel.change(change)?));
+        if let Err(error) = started {
             for name in options.interfaces.iter().filter(|name| !known(name)) {
                 // Why it can't be attached is what there is to tell.
                 let _ = tracker.kernel.detach(name);
             }
             return Err(error);
         }
-        tracker.kernel.configure(&options.settings);
         tracker.folder.keep |= options.pin;
         Ok(tracker)
     }
@@ -158,12 +159,15 @@ impl Tracker {
 }
 
 /// Loads the programs over the maps that are pinned, or over new ones.
-fn load(options: &Options, attached: bool) -> Result<Kernel, Error> {
+fn load(
+    options: &Options,
+    attached: bool,
+    change: impl Fn(&mut Settings),
+) -> Result<Kernel, Error> {
     let folder = &options.folder;
     let sets = (f64::from(options.connections.unwrap_or(CONNECTIONS)) / FILL / LANES as f64).ceil();
-    // Those of a table that is there change when all else is done.
-    let settings = Kernel::open(folder.path()).map(|kernel| kernel.settings());
-    let settings = settings.unwrap_or(options.settings);
+    let mut settings = Settings::default();
+    change(&mut settings);
     let load = || {
         let seed = Seed::from_words([(); Seed::WORDS].map(|()| RandomState::new().hash_one(0)));
         let mut loaded = flowkeep_bpf::Options::new(settings, sets as u32, seed);

@@ -131,7 +131,10 @@ Examples:
   flowkeep set
       Show the settings.
   flowkeep set --timeout-tcp 5d --timeout-other 2m
-      For packets from now on: a connection gets its timeout anew with each of its packets.";
+      For packets from now on: a connection gets its timeout anew with each of its packets.
+
+Two of them at a time wait for each other, under a lock of the pinned table: each changes what it \
+names, and leaves the rest as the other has set it.";
 
 /// Where a tracker lives.
 #[derive(Args, Debug)]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use flowkeep::live::{Error, Folder, Mode, Options, Pinned, Tracker};
+use flowkeep::live::{Error, Folder, Mode, Options, Tracker};
 
 use super::signals::Signals;
 use super::status::Status;
@@ -68,17 +68,14 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
 
 /// Starts a tracker.
 pub(super) fn start(target: &Target, timeouts: &Timeouts, pin: bool) -> Result<Tracker, Error> {
-    let folder = Folder::at(&target.place.folder)?;
-    let mut settings = Pinned::settings_of(&folder);
-    timeouts.apply(&mut settings);
-    Tracker::start(&Options {
-        folder,
+    let options = Options {
+        folder: Folder::at(&target.place.folder)?,
         interfaces: target.interface.clone(),
         mode: mode(target),
         pin,
         connections: target.connections,
-        settings,
-    })
+    };
+    Tracker::start(&options, |settings| timeouts.apply(settings))
 }
 
 const fn mode(target: &Target) -> Mode {

@@ -6,15 +6,12 @@ use super::{failure, open};
 use crate::command::{arguments, say};
 
 pub(in crate::command) fn set(arguments: &arguments::Set) -> ExitCode {
-    let pinned = match open(&arguments.place.folder) {
-        Ok(pinned) => pinned,
+    let changed = open(&arguments.place.folder)
+        .and_then(|pinned| pinned.change(|settings| arguments.timeouts.apply(settings)));
+    let settings = match changed {
+        Ok(settings) => settings,
         Err(error) => return failure(&error),
     };
-    let mut settings = pinned.settings();
-    arguments.timeouts.apply(&mut settings);
-    if settings != pinned.settings() {
-        pinned.configure(&settings);
-    }
     let mut lines = [
         ("timeout-tcp", settings.tcp),
         ("timeout-syn", settings.syn),
