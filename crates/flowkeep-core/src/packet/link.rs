@@ -121,6 +121,7 @@ fn any_link<B: Bytes + ?Sized>(bytes: &B, link_type: LinkType) -> Result<Link, E
 /// Steps over tags, labels and shims until an IP header is announced.
 fn shims<B: Bytes + ?Sized>(bytes: &B, mut ethertype: u16, mut at: usize) -> Result<Link, Error> {
     for _ in 0..SHIMS {
+        at = B::offset(at);
         match ethertype {
             ethertype::IPV4 => {
                 return Ok(Link {
