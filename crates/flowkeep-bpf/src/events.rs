@@ -41,7 +41,7 @@ pub struct Event {
     /// The tuple that the connection is stored under, or would have been.
     pub tuple: Tuple,
     /// The connection just after the packet; of one that was replaced, just before. `None` if it
-    /// was not stored, or was gone already.
+    /// was not stored, or if others have removed it between the packet and its event.
     pub entry: Option<Entry>,
     /// The packet. If the connection was replaced: the one that needed its room.
     pub packet: Packet,
@@ -192,11 +192,17 @@ fn read(bytes: &[u8]) -> Option<Event> {
         icmp_code,
     ] = *fields.0.first_chunk()?;
     let record = Record::<AtomicU64>::from(words);
+    let kind = what(kind, reason)?;
+    let entry = record.contents().map(|(_, entry)| entry);
+    // What is replaced was there.
+    if entry.is_none() && matches!(kind, Kind::Replaced(_)) {
+        return None;
+    }
     Some(Event {
-        kind: what(kind, reason)?,
+        kind,
         time,
         tuple: record.tuple(),
-        entry: record.contents().map(|(_, entry)| entry),
+        entry,
         packet: Packet {
             tuple: Tuple::from_words(packet),
             status: match status {

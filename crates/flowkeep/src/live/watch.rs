@@ -6,9 +6,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use flowkeep_bpf::{self as bpf, Kind};
-use flowkeep_core::entry::{Counters, Entry};
+use flowkeep_core::entry::{Counters, Entry, Marks};
 use flowkeep_core::table::Replaced;
-use flowkeep_core::tracker::Change;
+use flowkeep_core::tracker::{Change, Status};
 use flowkeep_core::tuple::{Flags, Tuple};
 
 use super::sweep::Sweeper;
@@ -166,10 +166,7 @@ fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<
     let packet = &event.packet;
     let time = view.wall(event.time);
     let tuple = &event.tuple;
-    let entry = match event.kind {
-        Kind::Refused(_) => never_stored(event),
-        _ => event.entry?,
-    };
+    let entry = event.entry.unwrap_or_else(|| by_packet(event));
     let (kind, icmp_errors) = match event.kind {
         Kind::Changed(Change::Related) => {
             let [icmp_type, code] = packet.icmp;
@@ -179,7 +176,11 @@ fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<
                 icmp_type,
                 code,
             };
-            let errors = memory.note(tuple, entry.created, error);
+            let errors = match event.entry {
+                Some(entry) => memory.note(tuple, entry.created, error),
+                // It has gone, and nobody would forget them.
+                None => vec![error],
+            };
             (Change::Related.into(), errors)
         }
         Kind::Changed(change) => (change.into(), memory.about(tuple, entry.created)),
@@ -221,22 +222,34 @@ fn expiry(view: &View, memory: &mut IcmpMemory, tuple: &Tuple, entry: &Entry) ->
     })
 }
 
-/// What would have been the entry of a connection that was refused: its packet.
-fn never_stored(event: &bpf::Event) -> Entry {
+/// The entry of a connection that has none, as far as it is known by the event's packet: it was
+/// refused, or others have deleted it, or evicted it, between the packet and its event.
+fn by_packet(event: &bpf::Event) -> Entry {
+    let packet = &event.packet;
     let mut entry = Entry {
         created: event.time,
         last_seen: event.time,
         ..Entry::default()
     };
     entry.progress.lifetime = (event.time / SECOND) as u32;
+    let is_reply = packet.status == Status::Reply;
+    if is_reply {
+        entry.progress.marks = Marks::REPLIED;
+    }
+    // An error's packet is not one of its connection.
+    if packet.status == Status::Related {
+        return entry;
+    }
     let counters = Counters {
-        packets: u64::from(event.packet.packets),
-        bytes: event.packet.length,
+        packets: u64::from(packet.packets),
+        bytes: packet.length,
     };
-    if event.tuple.flags().contains(Flags::IN) {
-        entry.rx = counters;
+    // The originator's packets are received where the connection comes in, the responder's where
+    // it goes out.
+    if event.tuple.flags().contains(Flags::IN) != is_reply {
+        (entry.rx, entry.progress.rx_flags) = (counters, packet.tcp_flags);
     } else {
-        entry.tx = counters;
+        (entry.tx, entry.progress.tx_flags) = (counters, packet.tcp_flags);
     }
     entry
 }
@@ -244,10 +257,8 @@ fn never_stored(event: &bpf::Event) -> Entry {
 #[cfg(test)]
 mod tests {
     use flowkeep_bpf::{Device, Hook, Packet};
-    use flowkeep_core::entry::Marks;
     use flowkeep_core::error::Refusal;
     use flowkeep_core::settings::Settings;
-    use flowkeep_core::tracker::Status;
     use flowkeep_core::tuple::Address;
 
     use super::*;
@@ -416,6 +427,30 @@ mod tests {
             cut, None,
             "its lifetime was cut for one that began under its tuple"
         );
+    }
+
+    #[test]
+    fn what_has_gone_before_its_event_is_known_by_its_packet() {
+        let mut event = event(Kind::Changed(Change::Reply), NOW + 60);
+        event.entry = None;
+        event.packet.status = Status::Reply;
+        let mut memory = IcmpMemory::default();
+        let told = describe(&view(), &mut memory, &event).expect("an event");
+        assert_eq!(told.kind, EventKind::Changed(Change::Reply));
+        let connection = told.connection;
+        assert_eq!(connection.originator, ([192, 0, 2, 1], 40_000).into());
+        assert_eq!(connection.state, State::Answered);
+        assert_eq!((connection.sent.packets, connection.received.packets), (0, 1));
+        assert_eq!(connection.received.bytes, 48);
+
+        event.kind = Kind::Changed(Change::Related);
+        event.packet.status = Status::Related;
+        event.packet.icmp = [3, 1];
+        let told = describe(&view(), &mut memory, &event).expect("an event");
+        assert_eq!(told.connection.state, State::Refused);
+        assert_eq!(told.connection.icmp_errors.len(), 1);
+        assert_eq!(told.connection.sent, Traffic::default());
+        assert_eq!(memory.errors.len(), 0, "there is nothing left to forget");
     }
 
     #[test]

@@ -79,7 +79,8 @@ pub(super) const WATCH: &str = "\
 Show what happens to the connections, as it happens
 
 Shows the events of the tracker that 'flowkeep run' or 'flowkeep attach' has started: each with the \
-connection as it is just after it. Events have one reader at a time; those that come faster than \
+connection as it is just after it; of one that was deleted in that moment, what its packet tells. \
+Events have one reader at a time; those that come faster than \
 they are read are lost, counted, and told of. While nobody watches, the kernel sends none.";
 
 pub(super) const WATCH_EXAMPLES: &str = "\
