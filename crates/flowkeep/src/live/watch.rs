@@ -440,7 +440,10 @@ mod tests {
         let connection = told.connection;
         assert_eq!(connection.originator, ([192, 0, 2, 1], 40_000).into());
         assert_eq!(connection.state, State::Answered);
-        assert_eq!((connection.sent.packets, connection.received.packets), (0, 1));
+        assert_eq!(
+            (connection.sent.packets, connection.received.packets),
+            (0, 1)
+        );
         assert_eq!(connection.received.bytes, 48);
 
         event.kind = Kind::Changed(Change::Related);

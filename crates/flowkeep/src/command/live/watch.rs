@@ -35,13 +35,13 @@ pub(in crate::command) fn watch(arguments: &arguments::Watch) -> ExitCode {
     let lost = watcher.lost();
     drop(watcher);
     match end {
-        Ok(Ok(())) => screen.end(lost.unwrap_or(0)),
+        Ok(Ok(())) => screen.end(&lost),
         Ok(Err(error)) => {
             screen.written = Err(error);
-            screen.end(lost.unwrap_or(0))
+            screen.end(&lost)
         }
         Err(error) => {
-            screen.end(lost.unwrap_or(0));
+            screen.end(&lost);
             failure(&error)
         }
     }
@@ -154,17 +154,47 @@ impl Screen {
         self.lost = lost;
     }
 
-    fn end(mut self, lost: u64) -> ExitCode {
+    fn end(mut self, lost: &Result<u64, Error>) -> ExitCode {
         self.flush();
-        self.lost(lost);
-        if lost != 0 {
-            let _ = writeln!(
-                io::stderr(),
-                "flowkeep: {} events shown, {} lost",
-                Count(self.shown),
-                Count(lost)
-            );
+        if let Ok(lost) = lost {
+            self.lost(*lost);
         }
-        exit_code(self.written.and_then(|()| self.output.finish(None)))
+        if let Some(words) = last_words(self.shown, lost) {
+            let _ = writeln!(io::stderr(), "flowkeep: {words}");
+        }
+        match exit_code(self.written.and_then(|()| self.output.finish(None))) {
+            // What was shown may not be all.
+            ExitCode::SUCCESS if lost.is_err() => ExitCode::FAILURE,
+            code => code,
+        }
+    }
+}
+
+/// What there is to say at the end: nothing if all events were shown.
+fn last_words(shown: u64, lost: &Result<u64, Error>) -> Option<String> {
+    let shown = Count(shown);
+    match lost {
+        Ok(0) => None,
+        Ok(lost) => Some(format!("{shown} events shown, {} lost", Count(*lost))),
+        Err(error) => Some(format!(
+            "{shown} events shown; whether any were lost is not known: {error}"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_not_said_to_be_none() {
+        assert_eq!(last_words(1_234, &Ok(0)), None);
+        let some = last_words(1_234, &Ok(5_678));
+        assert_eq!(some.as_deref(), Some("1,234 events shown, 5,678 lost"));
+        let folder = "/sys/fs/bpf/flowkeep".into();
+        let unknown = last_words(3, &Err(Error::Ended { folder }));
+        let expected = "3 events shown; whether any were lost is not known: \
+                        the tracker in /sys/fs/bpf/flowkeep has ended";
+        assert_eq!(unknown.as_deref(), Some(expected));
     }
 }
