@@ -13,7 +13,6 @@ use flowkeep_core::tuple::Family;
 use crate::abi::hook;
 use crate::bytes::Linear;
 use crate::clock;
-use crate::maps::NO_GLANCE;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
 use crate::parse::{Headers, Rules, ether_type};
@@ -87,10 +86,6 @@ fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Outcome {
 
 #[inline(always)]
 fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<()> {
-    // The verifier knows what it is, and looks no further if it is set.
-    if NO_GLANCE.load() != 0 {
-        return None;
-    }
     let maps = Maps::new()?;
     if maps.watched() {
         // What there is to tell is judged on the whole way.

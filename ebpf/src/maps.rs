@@ -70,8 +70,3 @@ pub(crate) static CLOCK_IS_SET: Global<u32> = Global::new(0);
 /// 1 if the processors do not keep the order of loads and stores by themselves.
 #[unsafe(no_mangle)]
 pub(crate) static WEAKLY_ORDERED: Global<u32> = Global::new(0);
-
-/// 1 if every packet is to take the whole way. Before Linux 6.2 the verifier takes every number for
-/// one that matters, and gives up on the glance for its many ways.
-#[unsafe(no_mangle)]
-pub(crate) static NO_GLANCE: Global<u32> = Global::new(0);

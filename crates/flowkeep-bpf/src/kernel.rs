@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, MapData, MapError};
 use aya::programs::{ProgramError, loaded_programs};
-use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{LANES, Memory as _, Seed, SetTable, Statistic};
@@ -297,16 +296,12 @@ fn is_gone(error: &ProgramError) -> bool {
 fn load(sets: u32, options: &Options, folder: Option<&Path>) -> Result<Ebpf, Error> {
     let weakly_ordered = u32::from(!cfg!(any(target_arch = "x86_64", target_arch = "s390x")));
     let clock_is_set = u32::from(options.clock_is_set);
-    // Since 6.2 it tracks across functions which numbers matter (be2ef8161572).
-    let no_glance = KernelVersion::current().is_ok_and(|now| now < KernelVersion::new(6, 2, 0));
-    let no_glance = u32::from(no_glance);
     let mut loader = EbpfLoader::new();
     loader
         .map_max_entries("HEADS", sets)
         .map_max_entries("RECORDS", sets * LANES as u32)
         .map_max_entries("EVENTS", options.event_bytes)
         .override_global("WEAKLY_ORDERED", &weakly_ordered, true)
-        .override_global("NO_GLANCE", &no_glance, true)
         .override_global("CLOCK_IS_SET", &clock_is_set, true);
     for name in maps::NAMES {
         if let Some(folder) = folder {

@@ -1,6 +1,6 @@
 //! The lab: a host with Flowkeep, and its neighbour.
 
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aya::programs::{SchedClassifier, TcAttachType};
 use flowkeep_lab::{Background, Host, available, cable, eventually};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 /// Far more than anything takes: whoever waits this long waits in vain.
@@ -94,8 +95,15 @@ impl Lab {
     }
 
     pub(crate) fn run(&self, arguments: &str) -> Background {
-        let (running, lines) = self.start(&format!("run {arguments}"));
-        let line = lines.recv_timeout(PATIENCE).expect("a line");
+        let (mut running, lines) = self.start(&format!("run {arguments}"));
+        let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            let mut said = String::new();
+            if let Some(mut stderr) = running.child().stderr.take() {
+                let _ = running.signal(Signal::SIGTERM);
+                let _ = stderr.read_to_string(&mut said);
+            }
+            panic!("no line of run {arguments}, {error}: {said}");
+        });
         assert!(line.starts_with("tracking "), "{line}");
         running
     }
