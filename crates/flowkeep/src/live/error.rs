@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::output::Count;
+
 /// Why something could not be done. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,7 +75,7 @@ pub enum Error {
         folder: PathBuf,
     },
     /// There is no memory for a table.
-    #[error("no memory for {connections} connections: {what}; ask for fewer with --connections")]
+    #[error("no memory for {} connections: {what}; ask for fewer with --connections", Count(*connections))]
     Memory {
         /// How many there was to be room for.
         connections: u64,
@@ -125,15 +127,16 @@ pub enum Error {
     },
     /// A pinned table is of another size than was asked for.
     #[error(
-        "the table in {} has room for {room} connections, not {wanted}; leave --connections out \
-         to go on with it, or 'flowkeep detach --all' to begin anew", folder.display()
+        "the table in {} has room for {} connections, and --connections {wanted} asks for another; \
+         leave it out to go on with this one, or begin anew after 'flowkeep detach --all'",
+        folder.display(), Count(*room)
     )]
     OtherSize {
         /// The folder.
         folder: PathBuf,
-        /// Room that there is.
+        /// Entries that there is room for.
         room: u64,
-        /// Room that was asked for.
+        /// Connections that it was to be made for.
         wanted: u64,
     },
 }

@@ -11,6 +11,7 @@ mod interface;
 mod pcapng;
 mod pinned;
 mod report;
+mod room;
 mod sweep;
 mod totals;
 mod tracker;

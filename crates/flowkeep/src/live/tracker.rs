@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use flowkeep_bpf::Kernel;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{LANES, Seed};
+use flowkeep_core::table::Seed;
 
 use super::check;
 use super::interface::{self, Interface, Mode};
+use super::room::{self, Room};
 use super::sweep::Sweeper;
 use super::{Error, Folder, Lock, Totals};
-
-/// How full a table of so many connections is to be: it takes 94 % before it refuses anything.
-const FILL: f64 = 0.9;
+use crate::output::Bytes;
 
 /// Room that there is unless another number is asked for.
 const CONNECTIONS: u32 = 262_144;
@@ -33,6 +32,25 @@ pub struct Options {
     /// How many connections to make room for; 262,144, or as many as the table that is pinned
     /// has room for, if not given.
     pub connections: Option<u32>,
+}
+
+impl Options {
+    /// Bytes of the table, if a new one has to be made. The kernel sets all of them aside, and
+    /// clears them, before anything is tracked.
+    #[must_use]
+    pub fn table_bytes(&self) -> u64 {
+        self.room().bytes()
+    }
+
+    /// How many connections to make room for.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.connections.unwrap_or(CONNECTIONS)
+    }
+
+    fn room(&self) -> Room {
+        Room::new(self.connections())
+    }
 }
 
 /// Programs in the kernel that track interfaces. When it is dropped they are detached and their
@@ -165,40 +183,49 @@ fn load(
     change: impl Fn(&mut Settings),
 ) -> Result<Kernel, Error> {
     let folder = &options.folder;
-    let sets = (f64::from(options.connections.unwrap_or(CONNECTIONS)) / FILL / LANES as f64).ceil();
-    let mut settings = Settings::default();
-    change(&mut settings);
-    let load = || {
-        let seed = Seed::from_words([(); Seed::WORDS].map(|()| RandomState::new().hash_one(0)));
-        let mut loaded = flowkeep_bpf::Options::new(settings, sets as u32, seed);
-        loaded.pin = Some(folder.path().to_owned());
-        Kernel::load(&loaded)
-    };
-    let wanted = sets as u64 * LANES as u64;
-    match load() {
-        Ok(kernel) if options.connections.is_none() || kernel.table().capacity() == wanted => {
-            return Ok(kernel);
-        }
-        Ok(kernel) if attached => {
+    let room = options.room();
+    let connections = options.connections();
+    // What was left behind by a tracker that was killed, and nothing uses.
+    let (is_left, freed) = match Kernel::open(folder.path()).map(|kernel| Room::of(&kernel)) {
+        Ok(found) if options.connections.is_none() || found == room => (false, None),
+        Ok(found) if attached => {
             return Err(Error::OtherSize {
                 folder: folder.path().to_owned(),
-                room: kernel.table().capacity(),
-                wanted,
+                room: found.entries(),
+                wanted: connections.into(),
             });
         }
-        Err(flowkeep_bpf::Error::Pinned { .. }) if !attached => {}
-        Err(error) if is_memory(&error) => {
-            return Err(Error::Memory {
-                connections: options.connections.unwrap_or(CONNECTIONS).into(),
-                what: check::said(&error),
-            });
+        Ok(found) => (true, Some(found.bytes())),
+        Err(flowkeep_bpf::Error::Pinned { .. }) if !attached => (true, Some(0)),
+        Err(flowkeep_bpf::Error::NotPinned(_)) => (false, Some(0)),
+        // Loading them says the same, and what they lack is made.
+        Err(_) => (false, None),
+    };
+    let memory = |what| Error::Memory {
+        connections: connections.into(),
+        what,
+    };
+    if let (Some(freed), Some(available)) = (freed, room::available()) {
+        let (wanted, available) = (room.bytes(), available + freed);
+        if wanted > available {
+            let (wanted, available) = (Bytes(wanted), Bytes(available));
+            return Err(memory(format!(
+                "they take {wanted}, and {available} are available"
+            )));
         }
-        Err(error) => return Err(error.into()),
-        Ok(_) => {}
     }
-    // Left behind by a tracker that was killed: nothing is attached that uses it.
-    options.folder.clear()?;
-    Ok(load()?)
+    if is_left {
+        folder.clear()?;
+    }
+    let mut settings = Settings::default();
+    change(&mut settings);
+    let seed = Seed::from_words([(); Seed::WORDS].map(|()| RandomState::new().hash_one(0)));
+    let mut loaded = flowkeep_bpf::Options::new(settings, room.sets, seed);
+    loaded.pin = Some(folder.path().to_owned());
+    Kernel::load(&loaded).map_err(|error| match is_memory(&error) {
+        true => memory(check::said(&error)),
+        false => error.into(),
+    })
 }
 
 /// Whether an error comes from a want of memory, or of room in a map.

@@ -4,8 +4,9 @@ use std::fmt;
 
 use crate::connection::Timestamp;
 
-/// `512 B`, `1.5 KiB`.
-pub(super) struct Bytes(pub(super) u64);
+/// A number of bytes as people read it: `512 B`, `1.5 KiB`.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,7 +24,7 @@ use std::io;
 use std::time::Duration;
 
 pub use self::csv::Csv;
-pub use self::human::Count;
+pub use self::human::{Bytes, Count};
 pub use self::json::{Json, Ndjson};
 pub use self::table::Table;
 

@@ -95,7 +95,7 @@ fn what_is_attached_goes_on_and_outlives_a_run() {
     for (wrong, complaint) in [
         (
             "attach -i eth0 --connections 9999",
-            "has room for 1152 connections, not ",
+            "has room for 1,152 connections, and --connections 9999 asks for another; ",
         ),
         (
             "attach -i eth0 --forward",

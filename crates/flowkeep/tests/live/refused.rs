@@ -195,6 +195,31 @@ fn where_nothing_can_be_pinned_nothing_is_attached() {
     refused("is not in a BPF file system");
 }
 
+/// The kernel would look for it everywhere before it said so.
+#[test]
+fn without_memory_for_a_table_the_kernel_is_not_asked() {
+    let Some(lab) = Lab::new() else { return };
+    // As if there were no more: a file of this host alone, in place of the kernel's.
+    let name = format!("flowkeep-meminfo-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    fs::write(&path, "MemTotal: 300000 kB\nMemAvailable: 102400 kB\n").expect("it can be written");
+    let mount = format!("--bind {} /proc/meminfo", path.display());
+    lab.here.run("mount", &mount).expect("it can be mounted");
+    fs::remove_file(&path).expect("it was written");
+    for command in ["run", "attach"] {
+        let (said, code) = lab.failure(&format!("{command} -i eth0 --connections 1000000"));
+        let expected = "no memory for 1,000,000 connections: they take 137.1 MiB, and 100.0 MiB are \
+                        available; ask for fewer with --connections";
+        assert_eq!(said, expected);
+        assert_eq!(code, Some(1));
+        nothing_is_left(&lab);
+    }
+    lab.success("attach -i eth0 --connections 100000");
+    // What is there takes no more.
+    lab.success("attach -i eth0 --connections 100000");
+    lab.success("detach --all");
+}
+
 /// A BPF file system is never full, but paths have an end: the first interface's programs can be
 /// pinned, and the second one's, whose name is longer, can't.
 #[test]

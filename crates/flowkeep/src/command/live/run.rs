@@ -1,9 +1,13 @@
 //! `flowkeep run`.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use flowkeep::live::{Error, Folder, Mode, Options, Tracker};
+use flowkeep::output::{Bytes, Count};
 
 use super::signals::Signals;
 use super::status::Status;
@@ -75,7 +79,38 @@ pub(super) fn start(target: &Target, timeouts: &Timeouts, pin: bool) -> Result<T
         pin,
         connections: target.connections,
     };
-    Tracker::start(&options, |settings| timeouts.apply(settings))
+    patiently(&options, || {
+        Tracker::start(&options, |settings| timeouts.apply(settings))
+    })
+}
+
+/// Does what may take long for a large table, and says why if it does.
+fn patiently<T>(options: &Options, start: impl FnOnce() -> T) -> T {
+    /// Smaller ones are there before one could read it.
+    const LARGE: u64 = 1 << 30;
+    const PATIENCE: Duration = Duration::from_secs(1);
+    if options.table_bytes() < LARGE {
+        return start();
+    }
+    let (done, is_done) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let (room, bytes) = (options.connections(), options.table_bytes());
+                // Nobody may be there to read it.
+                let _ = writeln!(
+                    io::stderr(),
+                    "flowkeep: making room for {} connections: the kernel clears {} of memory, \
+                     which takes a while",
+                    Count(room.into()),
+                    Bytes(bytes)
+                );
+            }
+        });
+        let started = start();
+        drop(done);
+        started
+    })
 }
 
 const fn mode(target: &Target) -> Mode {
