@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::Folder;
+use super::folder::command_at;
 use crate::output::Count;
 
 /// Why something could not be done. Each says what to do about it.
@@ -97,8 +99,13 @@ pub enum Error {
         interface: String,
     },
     /// An interface is attached already, for another point of view.
-    #[error("{interface} is tracked {mode} already; 'flowkeep detach -i {interface}' ends that")]
+    #[error(
+        "{interface} is tracked {mode} already; '{}' ends that",
+        folder.command(&format!("detach -i {interface}"))
+    )]
     OtherMode {
+        /// The tracker's folder.
+        folder: Folder,
         /// Its name.
         interface: String,
         /// How it is tracked.
@@ -116,8 +123,9 @@ pub enum Error {
     },
     /// What is pinned is of another version, or not whole.
     #[error(
-        "{}: {what}; 'flowkeep detach --all' takes it away, another --folder leaves it alone",
-        path.display()
+        "{}: {what}; '{}' takes it away, another --folder leaves it alone",
+        path.display(),
+        command_at(path.parent().unwrap_or(path), "detach --all")
     )]
     Pinned {
         /// The pin.
@@ -128,12 +136,12 @@ pub enum Error {
     /// A pinned table is of another size than was asked for.
     #[error(
         "the table in {} has room for {} connections, and --connections {wanted} asks for another; \
-         leave it out to go on with this one, or begin anew after 'flowkeep detach --all'",
-        folder.display(), Count(*room)
+         leave it out to go on with this one, or begin anew after '{}'",
+        folder.path().display(), Count(*room), folder.command("detach --all")
     )]
     OtherSize {
         /// The folder.
-        folder: PathBuf,
+        folder: Folder,
         /// Entries that there is room for.
         room: u64,
         /// Connections that it was to be made for.

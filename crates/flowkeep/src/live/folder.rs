@@ -67,6 +67,12 @@ impl Folder {
         &self.path
     }
 
+    /// The command for what lives here, as one types it.
+    #[must_use]
+    pub fn command(&self, command: &str) -> String {
+        command_at(&self.path, command)
+    }
+
     /// Makes the folder if it is not there, and claims it.
     ///
     /// # Errors
@@ -151,4 +157,12 @@ impl Folder {
             },
         }
     }
+}
+
+/// The command for what lives in a folder, as one types it.
+pub(super) fn command_at(folder: &Path, command: &str) -> String {
+    if folder == Path::new(DEFAULT_FOLDER) {
+        return format!("flowkeep {command}");
+    }
+    format!("flowkeep {command} --folder {}", folder.display())
 }

@@ -103,6 +103,7 @@ impl Tracker {
         });
         if let Some((interface, mode)) = other {
             return Err(Error::OtherMode {
+                folder: options.folder.clone(),
                 interface: interface.clone(),
                 mode: *mode,
             });
@@ -190,7 +191,7 @@ fn load(
         Ok(found) if options.connections.is_none() || found == room => (false, None),
         Ok(found) if attached => {
             return Err(Error::OtherSize {
-                folder: folder.path().to_owned(),
+                folder: folder.clone(),
                 room: found.entries(),
                 wanted: connections.into(),
             });

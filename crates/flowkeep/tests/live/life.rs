@@ -275,7 +275,18 @@ fn two_trackers_have_a_folder_each() {
         assert_eq!(code, Some(1));
         "lo"
     };
-    let other = lab.run(&format!("-i {interface} --folder /sys/fs/bpf/other"));
+    let folder = "--folder /sys/fs/bpf/other";
+    lab.success(&format!("attach -i {interface} {folder}"));
+    for (arguments, remedy) in [
+        ("--forward", format!("detach -i {interface}")),
+        ("--connections 7", "detach --all".to_owned()),
+    ] {
+        let (said, _) = lab.failure(&format!("attach -i {interface} {arguments} {folder}"));
+        let remedy = format!("'flowkeep {remedy} {folder}'");
+        assert!(said.contains(&remedy), "{said}");
+    }
+    lab.success(&format!("detach --all {folder}"));
+    let other = lab.run(&format!("-i {interface} {folder}"));
     lab.ping();
     if !by_links {
         lab.here

@@ -210,14 +210,20 @@ pub(in crate::command) struct Attach {
 
 /// `flowkeep detach`.
 #[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
 pub(in crate::command) struct Detach {
     /// Interfaces to track no longer; with the last one the table goes
-    #[arg(short, long, value_name = "IFACE", value_delimiter = ',')]
-    #[arg(required_unless_present = "all")]
+    #[arg(
+        short,
+        long,
+        value_name = "IFACE",
+        value_delimiter = ',',
+        group = "which"
+    )]
     pub(in crate::command) interface: Vec<String>,
 
     /// All interfaces, the table, and filters of a 'flowkeep run' that was killed
-    #[arg(long, conflicts_with = "interface")]
+    #[arg(long, group = "which")]
     pub(in crate::command) all: bool,
 
     #[command(flatten)]

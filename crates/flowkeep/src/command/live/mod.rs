@@ -51,12 +51,14 @@ const fn status_of(error: &Error) -> u8 {
 
 /// Opens the tracker of a folder, also one that was killed: its last connections are still there.
 fn open(folder: &Path) -> Result<Pinned, Error> {
-    let pinned = Pinned::open(&Folder::at(folder)?)?;
+    let folder = Folder::at(folder)?;
+    let pinned = Pinned::open(&folder)?;
     if !pinned.is_running() {
         eprintln!(
             "flowkeep: the tracker in {} was killed, and nothing tracks any more; \
-             'flowkeep detach --all' takes its table away",
-            folder.display()
+             '{}' takes its table away",
+            folder.path().display(),
+            folder.command("detach --all")
         );
     }
     Ok(pinned)
