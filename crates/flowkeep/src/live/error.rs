@@ -133,6 +133,17 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// What a tracker has pinned can't be removed at its end.
+    #[error(
+        "{} and what is pinned to it stay, with the memory of the table: {what}; '{}' takes them away, \
+         once that can be done", folder.path().display(), folder.command("detach --all")
+    )]
+    Left {
+        /// The folder.
+        folder: Folder,
+        /// What the system said.
+        what: String,
+    },
     /// A pinned table is of another size than was asked for.
     #[error(
         "the table in {} has room for {} connections, and --connections {wanted} asks for another; \

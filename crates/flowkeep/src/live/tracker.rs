@@ -72,12 +72,25 @@ struct Temporary {
     keep: bool,
 }
 
+impl Temporary {
+    /// Removes it, unless it is kept. Fails once.
+    fn remove(&mut self) -> Result<(), Error> {
+        let path = self.folder.path();
+        // Whoever removed it before us has done our work.
+        if std::mem::replace(&mut self.keep, true) || !path.exists() {
+            return Ok(());
+        }
+        Kernel::unpin(path).map_err(|error| Error::Left {
+            folder: self.folder.clone(),
+            what: check::said(&error),
+        })
+    }
+}
+
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.keep {
-            // Whoever removed it before us has done our work.
-            let _ = Kernel::unpin(self.folder.path());
-        }
+        // Whoever wants to know has asked before: see `Tracker::end`.
+        let _ = self.remove();
     }
 }
 
@@ -144,6 +157,18 @@ impl Tracker {
             }
         }
         Ok(())
+    }
+
+    /// Ends it, as dropping it does.
+    ///
+    /// # Errors
+    /// [`Error::Left`] if what is pinned can't be removed.
+    pub fn end(self) -> Result<(), Error> {
+        let Self {
+            kernel, mut folder, ..
+        } = self;
+        drop(kernel);
+        folder.remove()
     }
 
     /// The interfaces that are tracked.

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use aya::maps::{Array, Map, MapData};
 use flowkeep_bpf::abi::{CONFIG_WORDS, VERSION};
 use flowkeep_lab::cable;
+use nix::sys::signal::Signal;
 
-use crate::lab::{Lab, attached, complaint, nothing_is_left, text};
+use crate::lab::{Lab, attached, complaint, end, nothing_is_left, text};
 
 /// Starts a program that is still root's, who may read it, but without capabilities.
 const WITHOUT_CAPABILITIES: &str = "setpriv --bounding-set=-all --inh-caps=-all";
@@ -193,6 +194,30 @@ fn where_nothing_can_be_pinned_nothing_is_attached() {
     refused("read-only file system; make it writable with ");
     mount("-t tmpfs none /sys/fs/bpf");
     refused("is not in a BPF file system");
+}
+
+#[test]
+fn what_can_not_be_unpinned_is_named() {
+    let Some(lab) = Lab::new() else { return };
+    let running = lab.run("-i eth0");
+    let remount = |how| {
+        let mount = format!("-o remount,{how} /sys/fs/bpf");
+        lab.here.run("mount", &mount).expect("it can be mounted");
+    };
+    remount("ro");
+    running.signal(Signal::SIGINT).expect("it runs");
+    let (said, code) = end(running);
+    let stays = "flowkeep: /sys/fs/bpf/flowkeep and what is pinned to it stay, ";
+    assert!(said.starts_with(stays), "{said}");
+    assert!(said.contains("Read-only file system"), "{said}");
+    assert!(
+        said.contains("'flowkeep detach --all' takes them away"),
+        "{said}"
+    );
+    assert_eq!((said.lines().count(), code), (1, Some(1)));
+    remount("rw");
+    lab.success("detach --all");
+    nothing_is_left(&lab);
 }
 
 /// The kernel would look for it everywhere before it said so.

@@ -52,6 +52,9 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
         if tracker.interfaces().is_empty() {
             status.end();
             eprintln!("flowkeep: no interface is left to track");
+            if let Err(error) = tracker.end() {
+                return failure(&error);
+            }
             return ExitCode::FAILURE;
         }
         if !arguments.no_sweep {
@@ -67,7 +70,10 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
         }
     }
     status.end();
-    ExitCode::SUCCESS
+    match tracker.end() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure(&error),
+    }
 }
 
 /// Starts a tracker.
