@@ -75,6 +75,11 @@ impl Interface {
         &self.name
     }
 
+    /// Its index.
+    pub(super) const fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Whether it is still there, under whatever name. Also if that can't be found out: what is
     /// given up is not taken up again.
     #[must_use]

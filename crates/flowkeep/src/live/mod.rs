@@ -3,6 +3,7 @@
 //! A tracker lives in a folder of the BPF file system, where the maps of its programs are pinned:
 //! [`Tracker`] starts one and holds it, [`Pinned`] is how everybody else sees it.
 
+mod carried;
 mod check;
 mod clock;
 mod error;
@@ -17,6 +18,7 @@ mod totals;
 mod tracker;
 mod watch;
 
+pub use carried::Carried;
 pub use check::{Finding, check};
 pub use clock::Clock;
 pub use error::Error;

@@ -12,7 +12,7 @@ use super::check;
 use super::interface::{self, Interface, Mode};
 use super::room::{self, Room};
 use super::sweep::Sweeper;
-use super::{Error, Folder, Lock, Totals};
+use super::{Carried, Error, Folder, Lock, Totals};
 use crate::output::Bytes;
 
 /// Room that there is unless another number is asked for.
@@ -60,6 +60,7 @@ pub struct Tracker {
     /// Dropped first: what is not pinned is detached.
     kernel: Kernel,
     interfaces: Vec<Interface>,
+    mode: Mode,
     sweeper: Sweeper,
     folder: Temporary,
     _lock: Lock,
@@ -128,6 +129,7 @@ impl Tracker {
         let mut tracker = Self {
             kernel: load(options, !attached.is_empty(), &change)?,
             interfaces,
+            mode: options.mode,
             sweeper: Sweeper::default(),
             folder,
             _lock: lock,
@@ -175,6 +177,12 @@ impl Tracker {
     #[must_use]
     pub fn interfaces(&self) -> &[Interface] {
         &self.interfaces
+    }
+
+    /// What its interfaces have carried so far, by their own count.
+    #[must_use]
+    pub fn carried(&self) -> Option<Carried> {
+        Carried::read(&self.interfaces, self.mode)
     }
 
     /// Forgets the interfaces that have gone, and returns them.

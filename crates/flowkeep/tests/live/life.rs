@@ -59,6 +59,22 @@ fn a_host_is_tracked_while_it_runs() {
 }
 
 #[test]
+fn the_packets_of_its_interfaces_are_told() {
+    let Some(lab) = Lab::new() else { return };
+    let (running, lines) = lab.start("run -i eth0 --interval 1s");
+    let mut said = String::new();
+    let told = eventually(|| {
+        lab.ping();
+        said = lines.recv().expect("it goes on");
+        let (before, _) = said.split_once(" packets/s on eth0, table ").ok_or(())?;
+        let (_, rate) = before.rsplit_once(' ').ok_or(())?;
+        (rate != "0").then_some(()).ok_or(())
+    });
+    assert_eq!(told, Ok(()), "{said}");
+    drop(running);
+}
+
+#[test]
 fn what_is_attached_goes_on_and_outlives_a_run() {
     let Some(lab) = Lab::new() else { return };
     let said = lab.success("attach -i eth0 --connections 1000 --timeout-other 1h");

@@ -19,6 +19,9 @@ Loads the tracker into the kernel as eBPF programs, attaches them to the interfa
 many connections there are until it is interrupted. No packet is dropped or changed, and other \
 programs on the interfaces are left alone. 'flowkeep list' shows the connections meanwhile.
 
+The packets a second are those that the interfaces count themselves, in the directions that are \
+tracked: with ARP and whatever else is not tracked, and as their drivers count merged ones.
+
 A host tracks what arrives at an interface and what leaves it. A gateway (--forward) tracks what \
 arrives at each of its interfaces, so that a forwarded packet is seen once: name all of them.";
 

@@ -36,7 +36,10 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
         if status.is_due() {
             let start = Instant::now();
             match tracker.totals() {
-                Ok(totals) => status.update(totals, start.elapsed()),
+                Ok(totals) => {
+                    let names = names(&tracker);
+                    status.update(totals, tracker.carried(), &names, start.elapsed());
+                }
                 Err(error) => {
                     status.end();
                     return failure(&error);
@@ -129,10 +132,12 @@ const fn mode(target: &Target) -> Mode {
 
 /// What is tracked, in a sentence.
 pub(super) fn describe(tracker: &Tracker, target: &Target) -> String {
-    let names: Vec<&str> = tracker
-        .interfaces()
-        .iter()
-        .map(|found| found.name())
-        .collect();
-    format!("tracking {} {}", names.join(", "), mode(target))
+    format!("tracking {} {}", names(tracker), mode(target))
+}
+
+/// The names of the interfaces, as one would say them.
+fn names(tracker: &Tracker) -> String {
+    let interfaces = tracker.interfaces().iter();
+    let names: Vec<&str> = interfaces.map(|found| found.name()).collect();
+    names.join(", ")
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use flowkeep::live::{Rates, Totals};
+use flowkeep::live::{Carried, Rates, Totals};
 use flowkeep::output::Count;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -13,7 +13,7 @@ pub(super) struct Status {
     line: Line,
     interval: Duration,
     due: Instant,
-    before: Option<Totals>,
+    before: Option<(Totals, Option<Carried>)>,
 }
 
 enum Line {
@@ -67,22 +67,34 @@ impl Status {
         !matches!(self.line, Line::Quiet) && Instant::now() >= self.due
     }
 
-    /// Shows how things are now, after a look that took so long.
-    pub(super) fn update(&mut self, now: Totals, took: Duration) {
+    /// Shows how things are now, after a look that took so long, with what the interfaces of these
+    /// names have carried.
+    pub(super) fn update(
+        &mut self,
+        now: Totals,
+        carried: Option<Carried>,
+        names: &str,
+        took: Duration,
+    ) {
         // Large tables are looked at less often: it shall not take more than a fiftieth of a
         // processor.
         self.due = Instant::now() + self.interval.max(took * 50);
-        let rates = self
-            .before
-            .as_ref()
-            .map(|before| Rates::between(before, &now));
-        let text = Text { now: &now, rates };
+        let before = self.before.as_ref();
+        let earlier = before.and_then(|(_, carried)| carried.as_ref());
+        let text = Text {
+            now: &now,
+            rates: before.map(|(before, _)| Rates::between(before, &now)),
+            packets: earlier
+                .zip(carried.as_ref())
+                .and_then(|(earlier, later)| Carried::rate(earlier, later)),
+            names,
+        };
         match &self.line {
             Line::Terminal(bar) => bar.set_message(text.to_string()),
             Line::Pipe => print(&text),
             Line::Quiet => {}
         }
-        self.before = Some(now);
+        self.before = Some((now, carried));
     }
 
     /// Takes the line away.
@@ -98,11 +110,15 @@ fn print(line: &dyn fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// `1,234 connections, 56 new/s, table 0.5 % full: 1,200 answered, 34 unanswered, 0 closing, 0
-/// closed`. What gets lost at a terminal's edge is what matters least.
+/// `1,234 connections, 56 new/s, 7,890 packets/s on eth0, table 0.5 % full: 1,200 answered, 34
+/// unanswered, 0 closing, 0 closed`. What gets lost at a terminal's edge is what matters least.
 struct Text<'a> {
     now: &'a Totals,
     rates: Option<Rates>,
+    /// Packets a second, by the interfaces' own count.
+    packets: Option<f64>,
+    /// The interfaces' names.
+    names: &'a str,
 }
 
 impl fmt::Display for Text<'_> {
@@ -112,6 +128,10 @@ impl fmt::Display for Text<'_> {
         write!(f, "{} connection{s}", Count(connections))?;
         if let Some(rates) = self.rates {
             write!(f, ", {} new/s", Count(rates.created.round() as u64))?;
+        }
+        if let Some(packets) = self.packets {
+            let (packets, names) = (Count(packets.round() as u64), self.names);
+            write!(f, ", {packets} packets/s on {names}")?;
         }
         let full = 100.0 * connections as f64 / self.now.capacity.max(1) as f64;
         write!(f, ", table {full:.1} % full")?;

@@ -1,0 +1,103 @@
+//! How many packets interfaces carry, as they count them themselves.
+
+use std::fs;
+
+use super::interface::name_of;
+use super::{Clock, Interface, Mode};
+use crate::replay::SECOND;
+
+/// What the interfaces have carried so far: packets that are tracked and others, such as ARP, one
+/// by one or merged, as each driver counts them. It costs the tracker's programs nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// When, in nanoseconds of the monotonic clock.
+    at: u64,
+    /// Packets by the interface's index.
+    packets: Vec<(u32, u64)>,
+}
+
+impl Carried {
+    /// What these interfaces have carried in the directions that are tracked; `None` if the kernel
+    /// does not say.
+    pub(super) fn read(interfaces: &[Interface], mode: Mode) -> Option<Self> {
+        // Not from /sys, nor from /proc/net, which show the namespace of others.
+        let counts = fs::read_to_string("/proc/thread-self/net/dev").ok()?;
+        let packets = interfaces.iter().map(|interface| {
+            let index = interface.index();
+            // It may have another name by now.
+            Some((index, count(&counts, &name_of(index)?, mode)?))
+        });
+        Some(Self {
+            at: Clock::now().monotonic(),
+            packets: packets.collect::<Option<_>>()?,
+        })
+    }
+
+    /// Packets a second from the earlier moment to the later one; `None` where that can't be said:
+    /// an interface has come or gone, or began to count anew, or no time has passed.
+    #[must_use]
+    pub fn rate(earlier: &Self, later: &Self) -> Option<f64> {
+        let seconds = later.at.saturating_sub(earlier.at) as f64 / SECOND as f64;
+        if earlier.packets.len() != later.packets.len() || seconds == 0.0 {
+            return None;
+        }
+        let new = earlier.packets.iter().zip(&later.packets);
+        let new = new.map(|((index, before), (other, after))| {
+            (index == other)
+                .then(|| after.checked_sub(*before))
+                .flatten()
+        });
+        Some(new.sum::<Option<u64>>()? as f64 / seconds)
+    }
+}
+
+/// An interface's packets by a `/proc/net/dev`: eight numbers of what it received, the second of
+/// them the packets, and as many of what it sent.
+fn count(counts: &str, interface: &str, mode: Mode) -> Option<u64> {
+    let mut lines = counts.lines();
+    let numbers = lines.find_map(|line| {
+        let (name, numbers) = line.split_once(':')?;
+        (name.trim() == interface).then_some(numbers)
+    })?;
+    let numbers: Vec<&str> = numbers.split_whitespace().collect();
+    let number = |index: usize| numbers.get(index)?.parse::<u64>().ok();
+    let (received, sent) = (number(1)?, number(9)?);
+    Some(match mode {
+        Mode::Host => received + sent,
+        Mode::Gateway => received,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COUNTS: &str = "\
+Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo:     168       2    0    0    0     0          0         0      168       2    0    0    0     0       0          0
+eth0.1: 1296042   10005    0    0    0     0          0         0  1301344     304    0    0    0     0       0          0
+";
+
+    #[test]
+    fn packets_are_counted_in_the_directions_that_are_tracked() {
+        assert_eq!(count(COUNTS, "eth0.1", Mode::Host), Some(10_309));
+        assert_eq!(count(COUNTS, "eth0.1", Mode::Gateway), Some(10_005));
+        assert_eq!(count(COUNTS, "eth0", Mode::Host), None);
+    }
+
+    #[test]
+    fn there_is_a_rate_where_it_can_be_said() {
+        let at = |seconds: u64, packets: &[(u32, u64)]| Carried {
+            at: seconds * SECOND,
+            packets: packets.to_vec(),
+        };
+        let before = at(10, &[(2, 100), (5, 7)]);
+        let rate = |later| Carried::rate(&before, &later);
+        assert_eq!(rate(at(12, &[(2, 160), (5, 9)])), Some(31.0));
+        assert_eq!(rate(at(10, &[(2, 160), (5, 9)])), None, "no time");
+        assert_eq!(rate(at(12, &[(2, 160)])), None, "one has gone");
+        assert_eq!(rate(at(12, &[(2, 160), (6, 9)])), None, "another one");
+        assert_eq!(rate(at(12, &[(2, 1), (5, 9)])), None, "counted anew");
+    }
+}
