@@ -68,6 +68,17 @@ pub enum Error {
         /// The pin.
         path: PathBuf,
     },
+    /// A filter can't be detached from here.
+    #[error(
+        "{interface}: {} is a filter in another network namespace: detach it there, or remove that \
+         file if the namespace has gone", path.display()
+    )]
+    OtherNamespace {
+        /// The interface's name.
+        interface: String,
+        /// The filter's pin.
+        path: PathBuf,
+    },
     /// A program is to be pinned, but the maps are not.
     #[error("there is no folder to pin to")]
     NoFolder,

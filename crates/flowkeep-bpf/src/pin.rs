@@ -141,7 +141,7 @@ pub(crate) fn remove(folder: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
         match Pin::at(path.clone()) {
-            Some(pin) => pin.detach()?,
+            Some(pin) => pin.renamed().detach()?,
             None => fs::remove_file(&path).map_err(failed(&path))?,
         }
     }

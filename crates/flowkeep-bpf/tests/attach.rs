@@ -3,6 +3,7 @@
 //! Needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN; without them the test says that it was skipped.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc;
@@ -13,6 +14,7 @@ use flowkeep_bpf::{Device, Error, Hook, Kernel, Means, Options, detach_abandoned
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Memory, Seed};
 use flowkeep_lab::eventually;
+use nix::net::if_::if_nametoindex;
 
 /// A folder of the BPF file system, removed with what is in it.
 struct Folder(PathBuf);
@@ -288,6 +290,60 @@ fn pinned_filters_go_with_their_folder_whatever_else_is_in_it() {
 }
 
 #[test]
+fn pinned_filters_are_found_whatever_their_interface_is_called() {
+    let Some(folder) = place("renamed") else {
+        return;
+    };
+    let load = || {
+        let mut filter_options = options(1, Some(folder.0.clone()));
+        filter_options.means = Some(Means::Clsact);
+        Kernel::load(&filter_options).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let attach = |interface| {
+        let attached = load().attach(interface, Hook::Forward, true);
+        attached.unwrap_or_else(|error| panic!("{error}"));
+    };
+    let pinned = || {
+        let pinned = flowkeep_bpf::pinned(&folder.0).unwrap_or_else(|error| panic!("{error}"));
+        let names = pinned.into_iter().map(|attached| attached.interface);
+        names.collect::<Vec<_>>()
+    };
+    attach("keep0");
+    assert!(ip("link set dev keep0 name kept0"));
+    assert_eq!(pinned(), ["kept0"]);
+    // Attached anew, in the same place; and another one that has its name.
+    attach("kept0");
+    assert!(ip("tuntap add dev keep0 mode tun"));
+    attach("keep0");
+    let mut names = pinned();
+    names.sort();
+    assert_eq!(names, ["keep0", "kept0"]);
+    assert!(ip("link set dev kept0 name keep2"));
+    assert_eq!(load().detach("keep2").ok(), Some(true));
+    assert_eq!(filters("keep2", "ingress"), "");
+    assert_ne!(filters("keep0", "ingress"), "", "that of the other one");
+
+    // In another namespace an interface of the same name is another one.
+    let here = fs::File::open("/proc/thread-self/ns/net").expect("this thread's namespace");
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("as before");
+    let refused = load().detach("keep0");
+    let refused = refused.expect_err("it is not here").to_string();
+    assert!(
+        refused.contains(" in another network namespace"),
+        "{refused}"
+    );
+    assert!(load().attached().is_ok_and(|found| found.is_empty()));
+    nix::sched::setns(here, nix::sched::CloneFlags::CLONE_NEWNET).expect("where it was");
+    // Its interface goes, and another one of its name comes.
+    assert!(ip("link delete keep0") && ip("tuntap add dev keep0 mode tun"));
+    attach("keep0");
+    assert_eq!(pinned(), ["keep0"]);
+    assert_eq!(load().detach("keep0").ok(), Some(true));
+    assert_eq!(filters("keep0", "ingress"), "");
+    assert!(pinned().is_empty());
+}
+
+#[test]
 fn what_a_loader_that_was_killed_has_pinned_is_not_taken() {
     let Some(folder) = place("half") else {
         return;
@@ -348,9 +404,12 @@ fn what_can_not_be_pinned_is_not_attached() {
     let Some(folder) = place("taken") else {
         return;
     };
+    let index = if_nametoindex("keep0").expect("it is there");
+    let namespace = fs::metadata("/proc/thread-self/ns/net").expect("Linux has it");
+    let filter = format!("ingress-filter-{index}-{}@keep0", namespace.ino());
     for (means, name) in [
-        (Means::Clsact, "ingress-filter@keep0"),
-        (Means::Tcx, "ingress@keep0"),
+        (Means::Clsact, filter),
+        (Means::Tcx, "ingress@keep0".to_owned()),
     ] {
         if means == Means::Tcx && !matches!(flowkeep_bpf::support::tcx(), Ok(true)) {
             println!("skipped: no tcx");

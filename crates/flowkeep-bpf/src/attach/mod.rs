@@ -126,7 +126,8 @@ impl Kernel {
     pub fn attached(&self) -> Result<Vec<Attached>, Error> {
         let mut all = self.links()?;
         let own = self.attachments.iter().map(|own| own.attached.clone());
-        let pinned = self.pins()?.into_iter().map(|pin| pin.attached);
+        let pinned = self.pins()?.into_iter().filter(Pin::is_here);
+        let pinned = pinned.map(|pin| pin.attached);
         for attached in own.chain(pinned) {
             let is_there = if_nametoindex(attached.interface.as_str()).is_ok();
             if attached.means == Means::Clsact && is_there && !all.contains(&attached) {

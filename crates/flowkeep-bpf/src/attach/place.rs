@@ -10,6 +10,7 @@ use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, tc};
 
 use super::filter::{Filter, OWN, PINNED, options};
+use super::pin::{Identity, pins};
 use super::{Attachment, Pin};
 use crate::error::system;
 use crate::{Attached, Error, Hook, Means};
@@ -61,7 +62,7 @@ impl Place<'_> {
     ) -> Result<Attachment, Reason> {
         let path = self
             .folder
-            .map(|folder| folder.join(Pin::name(self.interface, self.hook, Means::Tcx)));
+            .map(|folder| folder.join(Pin::name(self.interface, self.hook, None)));
         if let Some(path) = &path
             && path.exists()
         {
@@ -138,9 +139,13 @@ impl Place<'_> {
         filter: &Filter<'_>,
         folder: &Path,
     ) -> Result<Attachment, Error> {
-        let path = folder.join(Pin::name(self.interface, self.hook, Means::Clsact));
-        let is_pinned = path.exists();
-        let replaced = if is_pinned {
+        let identity = Identity::of(self.interface).map_err(|error| self.failed(error))?;
+        let path = folder.join(Pin::name(self.interface, self.hook, Some(identity)));
+        // Perhaps under another name that the interface had.
+        let pinned = pins(folder)?.into_iter().find(|pin| {
+            pin.attached.means == Means::Clsact && pin.is_here() && self.is(&pin.attached)
+        });
+        let replaced = if pinned.is_some() {
             let known = filter.link(PINNED).map_err(|error| self.failed(error))?;
             // Fails if it has gone with its interface or queueing discipline.
             program.attach_to_link(known).ok()
@@ -159,8 +164,8 @@ impl Place<'_> {
                 })?,
         };
         let link = program.take_link(id).map_err(|error| self.failed(error))?;
-        if is_pinned {
-            fs::remove_file(&path).map_err(|error| self.failed(error))?;
+        if let Some(pin) = pinned {
+            fs::remove_file(pin.path).map_err(|error| self.failed(error))?;
         }
         program.pin(&path).map_err(|error| self.failed(error))?;
         // The filter is to stay.
