@@ -1,12 +1,12 @@
 //! The way of nearly every packet: TCP or UDP, whole, with its headers in the first buffer, of a
-//! connection that goes on as it is and is where it is looked for first.
+//! connection that is where it is looked for first.
 //!
 //! It is in one piece and in registers. That the steps of the whole way are functions and share a
 //! scratch memory takes longer than all that is done here.
 
 use aya_ebpf::bindings::__sk_buff;
 use flowkeep_core::packet::{Bytes, Network, ipv4, ipv6, protocol, tcp_or_udp};
-use flowkeep_core::table::SetTable;
+use flowkeep_core::table::{SetTable, Sighting};
 use flowkeep_core::tracker::{Request, Tracker};
 use flowkeep_core::tuple::Family;
 
@@ -78,14 +78,11 @@ step! {
 
 #[inline(always)]
 fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Outcome {
-    match tracked::<ETHERNET, HOOK>(skb) {
-        Some(()) => Outcome::DONE,
-        None => Outcome::GO_ON,
-    }
+    tracked::<ETHERNET, HOOK>(skb).unwrap_or(Outcome::GO_ON)
 }
 
 #[inline(always)]
-fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<()> {
+fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<Outcome> {
     let maps = Maps::new()?;
     if maps.watched() {
         // What there is to tell is judged on the whole way.
@@ -101,9 +98,44 @@ fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<
     let (packets, length) = measured::<ETHERNET>(skb, &linear, &network)?;
     let table = SetTable::new(maps);
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
-    let mut request = Request::new(direction(u32::from(HOOK)), length, clock::now());
+    let hook = u32::from(HOOK);
+    let mut request = Request::new(direction(hook), length, clock::now());
     request.packets = packets;
-    tracker.glance(&tuple, tcp_flags, &request).map(|_| ())
+    match tracker.glance(&tuple, tcp_flags, &request) {
+        Ok(_) => Some(Outcome::DONE),
+        Err(Some(found)) => {
+            let is_tcp = u32::from(network.protocol == protocol::TCP);
+            let flags = u32::from(tcp_flags) | is_tcp << IS_TCP;
+            let sighting = Sighting::of(&found).bits();
+            Some(touch(sighting, flags, hook, packets, length))
+        }
+        Err(None) => None,
+    }
+}
+
+/// The bit above TCP flags that says that they are some.
+const IS_TCP: u32 = 8;
+
+step! {
+    /// Touches what a glance has found: a handshake, or a connection that is closing or closed.
+    fn touch(sighting: u64, flags: u32, hook: u32, packets: u64, length: u64) -> Outcome {
+        let Some(maps) = Maps::new() else {
+            return Outcome::GO_ON;
+        };
+        let table = SetTable::new(maps);
+        let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
+        let Some(found) = table.found(Sighting::from_bits(sighting)) else {
+            return Outcome::GO_ON;
+        };
+        let mut request = Request::new(direction(hook), length, clock::now());
+        request.packets = packets;
+        let tcp_flags = (flags >> IS_TCP != 0).then_some(flags as u8);
+        if tracker.touch_found(found, tcp_flags, &request) {
+            Outcome::DONE
+        } else {
+            Outcome::GO_ON
+        }
+    }
 }
 
 /// Where the IP header begins.

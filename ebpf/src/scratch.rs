@@ -6,7 +6,6 @@
 
 use core::mem::offset_of;
 
-use flowkeep_core::entry::Entry;
 use flowkeep_core::table::{Keys, Place};
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
@@ -36,8 +35,6 @@ pub(crate) struct Scratch {
     pub(crate) quote: Tuple,
     /// What the packet's connection is, or is to be, stored under.
     pub(crate) tuple: Tuple,
-    /// What a new connection is stored as.
-    pub(crate) entry: Entry,
     /// What is searched for, and where.
     pub(crate) keys: Keys,
     /// Whose twins are searched for.

@@ -74,8 +74,7 @@ fn steps<const ETHERNET: bool, const HOOK: u8>(
         found = look_up_from::<HOOK>();
     }
     if found == Outcome::NEW {
-        describe(originate(u32::from(HOOK)).0);
-        create()
+        create(originate(u32::from(HOOK)).0)
     } else {
         found
     }
@@ -230,35 +229,19 @@ step! {
 }
 
 step! {
-    /// Describes a new connection.
-    ///
-    /// Apart from its creation, which then knows nothing of its numbers: before Linux 6.2 the
-    /// verifier walks through the rest anew for all values that it knows, and gave up.
-    fn describe(hook: u32) -> Outcome {
-        let Some((maps, scratch)) = Scratch::with_maps() else {
-            return Outcome::DONE;
-        };
-        let table = SetTable::new(maps);
-        let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
-        let (direction, tcp_flags) = (direction(hook), scratch.packet.tcp_flags);
-        let mut creation = Creation::new(direction, tcp_flags, scratch.length, scratch.now);
-        creation.packets = scratch.packets;
-        scratch.entry = tracker.first_entry(&scratch.tuple, &creation);
-        Outcome::NEW
-    }
-}
-
-step! {
-    /// Creates a connection, as it was described.
-    fn create() -> Outcome {
+    /// Creates a connection whose first packet counts as of this hook.
+    fn create(hook: u32) -> Outcome {
         let Some((maps, scratch)) = Scratch::with_maps() else {
             return Outcome::DONE;
         };
         let watched = maps.watched();
         scratch.why = NOT_GONE;
+        let (direction, tcp_flags) = (direction(hook), scratch.packet.tcp_flags);
         let table = SetTable::with(maps, Witness { watched }, Evict::Unanswered);
-        let (tuple, entry) = (&scratch.tuple, &scratch.entry);
-        let created = table.insert(table.place(tuple), tuple, entry, scratch.now);
+        let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
+        let mut creation = Creation::new(direction, tcp_flags, scratch.length, scratch.now);
+        creation.packets = scratch.packets;
+        let created = tracker.create(&mut scratch.tuple, &creation);
         scratch.news.bytes = maps.config.settings.report_headers;
         scratch.news.status = Status::New as u8;
         match created {
@@ -275,14 +258,14 @@ step! {
                     Outcome::DONE
                 }
             }
-            Err(refusal) => {
+            Err(error) => {
                 scratch.news.record = NO_RECORD;
                 scratch.news.kind = kind::REFUSED;
-                scratch.news.reason = match refusal {
-                    Refusal::Contended => reason::CONTENDED,
+                scratch.news.reason = match error {
+                    Error::NotCreated(Refusal::Contended) => reason::CONTENDED,
                     _ => reason::FULL,
                 };
-                Outcome::failed(Error::NotCreated(refusal))
+                Outcome::failed(error)
             }
         }
     }

@@ -102,6 +102,13 @@ impl<'t, W: Word> Handle<'t, W> {
         self.index
     }
 
+    /// How often the record has had another owner, as far as 16 bits tell.
+    #[cfg(target_arch = "bpf")]
+    #[inline(always)]
+    pub(super) const fn generation(&self) -> u16 {
+        self.generation
+    }
+
     /// The record. Whatever is read of it may be of another entry by then.
     #[must_use]
     #[inline]

@@ -39,6 +39,13 @@ impl Sighting {
         Self(index as u64 | (generation as u64) << GENERATION | second)
     }
 
+    /// The place of what was found.
+    #[must_use]
+    #[inline(always)]
+    pub fn of<W: Word>(found: &Found<Handle<'_, W>>) -> Self {
+        Self::new(found.slot.index(), found.slot.generation(), found.is_first)
+    }
+
     /// As a number.
     #[must_use]
     #[inline(always)]
@@ -166,8 +173,10 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
         (self.found(sighting).map(|found| found.slot), mark)
     }
 
+    /// What was found, if anything: it may have gone since.
+    #[must_use]
     #[inline(always)]
-    fn found(&self, found: Sighting) -> Option<Found<Handle<'_, M::Word>>> {
+    pub fn found(&self, found: Sighting) -> Option<Found<Handle<'_, M::Word>>> {
         if found.is_none() {
             return None;
         }

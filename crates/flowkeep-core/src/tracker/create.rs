@@ -75,47 +75,15 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     ///
     /// # Errors
     /// [`Error::NotCreated`] if the table refuses. What was stored before stays.
-    #[inline]
+    // In BPF, most of the entry is constant then and needs no room on the stack.
+    #[cfg_attr(target_arch = "bpf", inline(always))]
+    #[cfg_attr(not(target_arch = "bpf"), inline)]
     pub fn create(&self, tuple: &mut Tuple, creation: &Creation<'_>) -> Result<T::Slot<'a>, Error> {
-        let (direction, now) = (stored_direction(creation.direction), creation.now);
-        let mut entry = self.uncounted(tuple, creation);
-        let related = (R::RELATED_ENTRY && creation.related).then(|| related_tuple(tuple));
-        if R::RELATED_ENTRY_FIRST
-            && let Some(related) = related
-        {
-            self.store(&related, &entry, now)?;
-        }
-        self.count_first(&mut entry, creation);
-        let slot = self.store(tuple, &entry, now)?;
-        if R::LOOPBACK_ENTRY
-            && let Some(looped) = loopback_tuple(tuple, direction, creation.state)
-        {
-            let original = core::mem::replace(tuple, looped);
-            self.store(tuple, &entry, now)?;
-            *tuple = original;
-        }
-        if !R::RELATED_ENTRY_FIRST
-            && let Some(related) = related
-        {
-            entry.progress.marks.insert(Marks::SEEN_NON_SYN);
-            self.store(&related, &entry, now)?;
-        }
-        Ok(slot)
-    }
-
-    /// The entry of a connection that is created under this tuple, with its first packet counted:
-    /// what [`Self::create`] stores, for callers that store it themselves.
-    #[must_use]
-    #[inline(always)]
-    pub fn first_entry(&self, tuple: &Tuple, creation: &Creation<'_>) -> Entry {
-        let mut entry = self.uncounted(tuple, creation);
-        self.count_first(&mut entry, creation);
-        entry
-    }
-
-    #[inline(always)]
-    fn uncounted(&self, tuple: &Tuple, creation: &Creation<'_>) -> Entry {
-        let (direction, now) = (stored_direction(creation.direction), creation.now);
+        let direction = match creation.direction {
+            Direction::Forwarded => Direction::Egress,
+            direction => direction,
+        };
+        let now = creation.now;
         let mut entry = Entry {
             created: now.ticks,
             last_seen: now.ticks,
@@ -137,22 +105,39 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             let flags = creation.tcp_flags;
             first_flags(&mut entry.progress, self.settings, flags, direction, now);
         }
-        entry
-    }
 
-    #[inline(always)]
-    fn count_first(&self, entry: &mut Entry, creation: &Creation<'_>) {
+        let related = (R::RELATED_ENTRY && creation.related).then(|| related_tuple(tuple));
+        if R::RELATED_ENTRY_FIRST
+            && let Some(related) = related
+        {
+            self.store(&related, &entry, now)?;
+        }
         if R::COUNT_FIRST_ALWAYS || self.settings.accounting {
             let first = Counters {
                 packets: creation.packets,
                 bytes: creation.length,
             };
-            match stored_direction(creation.direction) {
+            match direction {
                 Direction::Ingress => entry.rx = first,
                 Direction::Service if !R::COUNT_SERVICE => {}
                 _ => entry.tx = first,
             }
         }
+        let slot = self.store(tuple, &entry, now)?;
+        if R::LOOPBACK_ENTRY
+            && let Some(looped) = loopback_tuple(tuple, direction, creation.state)
+        {
+            let original = core::mem::replace(tuple, looped);
+            self.store(tuple, &entry, now)?;
+            *tuple = original;
+        }
+        if !R::RELATED_ENTRY_FIRST
+            && let Some(related) = related
+        {
+            entry.progress.marks.insert(Marks::SEEN_NON_SYN);
+            self.store(&related, &entry, now)?;
+        }
+        Ok(slot)
     }
 
     #[inline]
@@ -161,15 +146,6 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         self.table
             .insert(self.table.place(tuple), tuple, entry, now)
             .map_err(refused)
-    }
-}
-
-/// The direction that a new entry is written for: that of a connection which passes by is of its
-/// originator.
-const fn stored_direction(direction: Direction) -> Direction {
-    match direction {
-        Direction::Forwarded => Direction::Egress,
-        direction => direction,
     }
 }
 
