@@ -7,7 +7,7 @@
 //! What the programs use, the kernel has to have: arrays that are mapped into memory (Linux 5.5),
 //! global functions (5.6), the size of merged packets' segments (5.7), ring buffers (5.8), the
 //! clock of ticks (5.11), atomic instructions (5.12). So 5.12 is the oldest that can do, by that
-//! list; it was tested on 6.1 and 6.18. Programs are attached by tcx links (6.6), or before that
+//! list; it was tested on 6.1, 6.12 and 6.18. Programs are attached by tcx links (6.6), or before that
 //! by clsact.
 //!
 //! The object with the programs is part of this crate. It is built from the folder `ebpf` by
