@@ -11,8 +11,8 @@
 mod abi;
 mod bytes;
 mod clock;
+mod fast_path;
 mod fragments;
-mod glance;
 mod maps;
 mod memory;
 mod outcome;

@@ -17,9 +17,9 @@ const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 #[btf_map]
 static HEADER: Array<[u64; abi::HEADER_WORDS], 1, MMAPABLE> = Array::new();
 
-/// The heads of the table's sets. The loader sets their number.
+/// The bucket headers. The loader sets their number.
 #[btf_map]
-pub(crate) static HEADS: Array<[u64; abi::HEAD_WORDS], 1, MMAPABLE> = Array::new();
+pub(crate) static BUCKETS: Array<[u64; abi::BUCKET_HEADER_WORDS], 1, MMAPABLE> = Array::new();
 
 /// The table's records. The loader sets their number.
 #[btf_map]

@@ -1,13 +1,13 @@
 //! The table's memory: elements of two array maps.
 
 use flowkeep_core::table::{
-    Head, Keys, Memory, Place, Record, Seed, Sighting, Statistic, expendable_record, search,
-    search_and_mark_twins,
+    BucketHeader, BucketPair, Keys, Memory, Record, Seed, Sighting, Statistic, expendable_record,
+    search, search_and_flag_reverse,
 };
 use flowkeep_core::tuple::Tuple;
 
 use crate::abi::{Config, table};
-use crate::maps::{CONFIG, HEADS, RECORDS, STATISTICS};
+use crate::maps::{BUCKETS, CONFIG, RECORDS, STATISTICS};
 use crate::per_cpu;
 use crate::scratch::Scratch;
 use crate::word::Word;
@@ -45,8 +45,8 @@ impl Memory for Maps {
     const COLLECTS: bool = table::COLLECTS;
 
     #[inline(always)]
-    fn sets(&self) -> u32 {
-        self.config.sets
+    fn buckets(&self) -> u32 {
+        self.config.buckets
     }
 
     #[inline(always)]
@@ -55,12 +55,12 @@ impl Memory for Maps {
     }
 
     #[inline(always)]
-    fn head(&self, set: u32) -> Option<&Head<Word>> {
+    fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<Word>> {
         // SAFETY: an element is as large as a head, elements lie in line from a page's start, and
         // any bytes are a valid head of words. Maps live as long as the program runs.
-        HEADS
-            .get_ptr(set)
-            .map(|head| unsafe { &*head.cast::<Head<Word>>() })
+        BUCKETS
+            .get_ptr(bucket)
+            .map(|bucket_header| unsafe { &*bucket_header.cast::<BucketHeader<Word>>() })
     }
 
     #[inline(always)]
@@ -72,29 +72,29 @@ impl Memory for Maps {
     }
 
     #[inline(always)]
-    fn search(&self, place: Place, keys: &Keys) -> Sighting {
+    fn search(&self, pair: BucketPair, keys: &Keys) -> Sighting {
         let Some(scratch) = Scratch::get() else {
             return Sighting::NONE;
         };
-        scratch.place = place;
+        scratch.pair = pair;
         scratch.keys = *keys;
         Sighting::from_bits(probe())
     }
 
     #[inline(always)]
-    fn search_and_mark_twins(&self, place: Place, tuple: &Tuple) -> Sighting {
+    fn search_and_flag_reverse(&self, pair: BucketPair, tuple: &Tuple) -> Sighting {
         let Some(scratch) = Scratch::get() else {
             return Sighting::NONE;
         };
-        scratch.place = place;
+        scratch.pair = pair;
         scratch.twin = *tuple;
-        Sighting::from_bits(probe_and_mark_twins())
+        Sighting::from_bits(probe_and_flag_reverse())
     }
 
     #[inline(always)]
-    fn least_loss(&self, place: Place, now: u32) -> Option<u32> {
+    fn least_loss(&self, pair: BucketPair, now: u32) -> Option<u32> {
         let scratch = Scratch::get()?;
-        scratch.place = place;
+        scratch.pair = pair;
         Some(choose(now))
     }
 
@@ -117,8 +117,8 @@ impl Memory for Searched {
     const COLLECTS: bool = table::COLLECTS;
 
     #[inline(always)]
-    fn sets(&self) -> u32 {
-        self.0.sets()
+    fn buckets(&self) -> u32 {
+        self.0.buckets()
     }
 
     #[inline(always)]
@@ -127,8 +127,8 @@ impl Memory for Searched {
     }
 
     #[inline(always)]
-    fn head(&self, set: u32) -> Option<&Head<Word>> {
-        self.0.head(set)
+    fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<Word>> {
+        self.0.bucket_header(bucket)
     }
 
     #[inline(always)]
@@ -139,7 +139,7 @@ impl Memory for Searched {
     /// Only the first answer is known. Whoever asks again has to be asked again, too, after
     /// another search.
     #[inline(always)]
-    fn search(&self, _: Place, _: &Keys) -> Sighting {
+    fn search(&self, _: BucketPair, _: &Keys) -> Sighting {
         let Some(scratch) = Scratch::get() else {
             return Sighting::NONE;
         };
@@ -165,17 +165,17 @@ extern "C" fn probe() -> u64 {
     let Some((maps, scratch)) = Scratch::with_maps() else {
         return Sighting::NONE.bits();
     };
-    search(&maps, scratch.place, &scratch.keys).bits()
+    search(&maps, scratch.pair, &scratch.keys).bits()
 }
 
 /// Searches for the tuple that the scratch has, and marks its twins. As [`probe`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn probe_and_mark_twins() -> u64 {
+extern "C" fn probe_and_flag_reverse() -> u64 {
     let Some((maps, scratch)) = Scratch::with_maps() else {
         return Sighting::NONE.bits();
     };
-    search_and_mark_twins(&maps, scratch.place, &scratch.twin).bits()
+    search_and_flag_reverse(&maps, scratch.pair, &scratch.twin).bits()
 }
 
 /// Chooses the entry that is missed least, at the place that the scratch has. As [`probe`].
@@ -185,5 +185,5 @@ extern "C" fn choose(now: u32) -> u32 {
     let Some((maps, scratch)) = Scratch::with_maps() else {
         return 0;
     };
-    expendable_record(&maps, scratch.place, now)
+    expendable_record(&maps, scratch.pair, now)
 }

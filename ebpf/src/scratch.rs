@@ -6,7 +6,7 @@
 
 use core::mem::offset_of;
 
-use flowkeep_core::table::{Keys, Place};
+use flowkeep_core::table::{BucketPair, Keys};
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
@@ -39,7 +39,7 @@ pub(crate) struct Scratch {
     pub(crate) keys: Keys,
     /// Whose twins are searched for.
     pub(crate) twin: Tuple,
-    pub(crate) place: Place,
+    pub(crate) pair: BucketPair,
     /// What a search has found, as a [`Sighting`](flowkeep_core::table::Sighting)'s bits.
     pub(crate) sighting: u64,
     /// How often that was asked for.

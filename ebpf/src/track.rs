@@ -2,9 +2,9 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use flowkeep_core::Error;
-use flowkeep_core::entry::Marks;
+use flowkeep_core::entry::EntryFlags;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{self, Evict, Keys, Memory, Place, SetTable, Table};
+use flowkeep_core::table::{self, BucketPair, BucketTable, EvictLimit, Keys, Memory, Table};
 use flowkeep_core::tracker::{
     Change, Creation, Direction, Observation, Request, Status, Tracker, originated,
 };
@@ -12,7 +12,7 @@ use flowkeep_core::tuple::{Family, Flags};
 
 use crate::abi::{hook, kind, reason};
 use crate::clock;
-use crate::glance::glance;
+use crate::fast_path::fast_path;
 use crate::maps::ERRORS;
 use crate::memory::{Maps, Searched};
 use crate::outcome::{Outcome, step};
@@ -25,7 +25,7 @@ use crate::watch::{self, Witness};
 /// header; `HOOK` is one of [`hook`].
 #[inline(always)]
 pub(crate) fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) {
-    if glance::<ETHERNET, HOOK>(skb) == Outcome::DONE {
+    if fast_path::<ETHERNET, HOOK>(skb) == Outcome::DONE {
         return;
     }
     let Some(scratch) = Scratch::get() else {
@@ -98,9 +98,9 @@ step! {
         let tuple = &scratch.packet.tuple;
         let [reverse, forward] = Request::new(direction(hook), 0, scratch.now).keys(tuple);
         let first = if own == 0 { reverse } else { forward };
-        let place = Place::new(maps.seed().hash(tuple), maps.sets());
+        let pair = BucketPair::new(maps.seed().hash(tuple), maps.buckets());
         // In place: most packets come to here, and no further call is worth its time.
-        let found = table::search(&maps, place, &Keys::pair(first, forward));
+        let found = table::search(&maps, pair, &Keys::pair(first, forward));
         scratch.sighting = if own == 0 { found } else { found.of_second() }.bits();
         scratch.asked = 0;
         Outcome::DONE
@@ -142,20 +142,20 @@ fn look_up(direction: Direction) -> Outcome {
     let Some((maps, scratch)) = Scratch::with_maps() else {
         return Outcome::DONE;
     };
-    let table = SetTable::new(Searched(maps));
+    let table = BucketTable::new(Searched(maps));
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
     let (tuple, tcp_flags) = (&scratch.packet.tuple, scratch.packet.tcp_flags);
     let mut request = Request::new(direction, scratch.length, scratch.now);
     request.packets = scratch.packets;
-    let found = tracker.lookup_tuple(table.place(tuple), tuple, tcp_flags, &request, None);
-    let Some(slot) = found.slot else {
+    let found = tracker.lookup_tuple(table.hash(tuple), tuple, tcp_flags, &request, None);
+    let Some(handle) = found.handle else {
         scratch.news.reopened |= found.reopened;
         return Outcome::NEW;
     };
     if !maps.watched() {
         return Outcome::DONE;
     }
-    let record = slot.record();
+    let record = handle.record();
     let stored = record.tuple();
     let responder_comes_in = !stored.flags().contains(Flags::IN);
     let change = Change::of(&Observation {
@@ -164,7 +164,7 @@ fn look_up(direction: Direction) -> Outcome {
         reported: found.monitor.is_some_and(|bytes| bytes != 0),
         tcp_flags,
         first_of_responder: record.packets(responder_comes_in) == request.packets,
-        alive: !record.marks().contains(Marks::CLOSED),
+        alive: !record.entry_flags().contains(EntryFlags::CLOSED),
     });
     let Some(change) = change else {
         return Outcome::DONE;
@@ -172,7 +172,7 @@ fn look_up(direction: Direction) -> Outcome {
     scratch.tuple = stored;
     scratch.news.reopened |= found.reopened;
     scratch.news.status = found.status as u8;
-    scratch.news.record = slot.index();
+    scratch.news.record = handle.index();
     scratch.news.kind = watch::number(change);
     scratch.news.bytes = maps.config.settings.report_headers;
     Outcome::TELL
@@ -184,21 +184,21 @@ step! {
         let Some((maps, scratch)) = Scratch::with_maps() else {
             return Outcome::DONE;
         };
-        let table = SetTable::new(maps);
+        let table = BucketTable::new(maps);
         let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
         let request = Request::new(direction(hook), scratch.length, scratch.now);
-        match tracker.relate(table.place(&scratch.quote), &scratch.quote, &request) {
+        match tracker.relate(table.hash(&scratch.quote), &scratch.quote, &request) {
             Ok(found) => {
-            let Some(slot) = found.slot else {
+            let Some(handle) = found.handle else {
                 return Outcome::DONE;
             };
             if !maps.watched() {
                 return Outcome::DONE;
             }
-            scratch.tuple = slot.record().tuple();
+            scratch.tuple = handle.record().tuple();
             scratch.news.reopened = false;
             scratch.news.status = Status::Related as u8;
-            scratch.news.record = slot.index();
+            scratch.news.record = handle.index();
             scratch.news.kind = kind::RELATED;
             scratch.news.bytes = maps.config.settings.report_headers;
             Outcome::TELL
@@ -237,7 +237,7 @@ step! {
         let watched = maps.watched();
         scratch.why = NOT_GONE;
         let (direction, tcp_flags) = (direction(hook), scratch.packet.tcp_flags);
-        let table = SetTable::with(maps, Witness { watched }, Evict::Unanswered);
+        let table = BucketTable::with(maps, Witness { watched }, EvictLimit::Unanswered);
         let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
         let mut creation = Creation::new(direction, tcp_flags, scratch.length, scratch.now);
         creation.packets = scratch.packets;
@@ -245,8 +245,8 @@ step! {
         scratch.news.bytes = maps.config.settings.report_headers;
         scratch.news.status = Status::New as u8;
         match created {
-            Ok(slot) => {
-                scratch.news.record = slot.index();
+            Ok(handle) => {
+                scratch.news.record = handle.index();
                 scratch.news.kind = if scratch.news.reopened {
                     kind::REOPENED
                 } else {

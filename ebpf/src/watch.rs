@@ -2,7 +2,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_ringbuf_output, bpf_skb_load_bytes};
-use flowkeep_core::table::{Gone, Replaced, Watch, Word};
+use flowkeep_core::table::{EvictReason, Evicted, EvictionObserver, Word};
 use flowkeep_core::tracker::Change;
 
 use crate::abi::{Event, MOST_CAPTURED, RECORD_WORDS, kind, reason};
@@ -26,9 +26,9 @@ pub(crate) struct Witness {
     pub(crate) watched: bool,
 }
 
-impl Watch for Witness {
+impl EvictionObserver for Witness {
     #[inline(always)]
-    fn replaced<W: Word>(&self, why: Replaced, gone: &Gone<'_, W>) {
+    fn on_evict<W: Word>(&self, why: EvictReason, gone: &Evicted<'_, W>) {
         if !self.watched {
             return;
         }
@@ -41,12 +41,12 @@ impl Watch for Witness {
             *to = from.load();
         }
         // The slot is claimed already.
-        scratch.gone[0] = gone.life();
+        scratch.gone[0] = gone.state();
         let reason = match why {
-            Replaced::Renewed => reason::RENEWED,
-            Replaced::Expired => reason::EXPIRED,
-            Replaced::Closed => reason::CLOSED,
-            Replaced::Unanswered => reason::UNANSWERED,
+            EvictReason::Overwritten => reason::OVERWRITTEN,
+            EvictReason::Expired => reason::EXPIRED,
+            EvictReason::Closed => reason::CLOSED,
+            EvictReason::Unanswered => reason::UNANSWERED,
         };
         scratch.why = 1 + u32::from(reason);
     }

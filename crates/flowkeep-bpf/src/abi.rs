@@ -6,7 +6,7 @@
 #![allow(dead_code, reason = "each side uses its part")]
 
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{HEADER_BYTES, Head, LANES, Record, Seed};
+use flowkeep_core::table::{BucketHeader, HEADER_BYTES, Record, SLOTS, Seed};
 use flowkeep_core::tuple::Tuple;
 
 /// Version of everything in this file. The table's own layout has a version of its own.
@@ -16,13 +16,13 @@ pub const VERSION: u64 = 2;
 pub const TICKS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Words of a set's head.
-pub const HEAD_WORDS: usize = size_of::<Head<u64>>() / 8;
+pub const BUCKET_HEADER_WORDS: usize = size_of::<BucketHeader<u64>>() / 8;
 /// Words of a record.
 pub const RECORD_WORDS: usize = size_of::<Record<u64>>() / 8;
 /// Words of the table's header.
 pub const HEADER_WORDS: usize = HEADER_BYTES / 8;
-/// Most sets that a table may have: records are numbered by 32 bits.
-pub const MOST_SETS: u32 = u32::MAX / LANES as u32;
+/// Most buckets that a table may have: records are numbered by 32 bits.
+pub const MAX_BUCKETS: u32 = u32::MAX / SLOTS as u32;
 
 /// What the programs read before each packet. User space may change the settings while they run.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +35,7 @@ pub struct Config {
     /// Timeouts and the like.
     pub settings: Settings,
     /// Sets of the table.
-    pub sets: u32,
+    pub buckets: u32,
     /// Seed of the table's hash.
     pub seed: Seed,
 }
@@ -66,7 +66,7 @@ pub mod kind {
 /// Why a connection left its slot, or was not stored: [`Event::reason`].
 pub mod reason {
     /// Its tuple was stored again.
-    pub const RENEWED: u8 = 0;
+    pub const OVERWRITTEN: u8 = 0;
     /// It had expired.
     pub const EXPIRED: u8 = 1;
     /// It was closed, and its room was needed.
@@ -173,7 +173,7 @@ const _: () = {
     // Whole words, in which all are kept in maps.
     assert!(size_of::<Config>().is_multiple_of(8));
     assert!(core::mem::offset_of!(Config, settings).is_multiple_of(8));
-    assert!(core::mem::offset_of!(Config, sets).is_multiple_of(8));
+    assert!(core::mem::offset_of!(Config, buckets).is_multiple_of(8));
     // Nothing between the fields.
     assert!(size_of::<FirstFragment>() == 16);
     assert!(size_of::<Event>() == 8 * (1 + RECORD_WORDS + 5 + 1) + 4 * 4 + 9 + 7);

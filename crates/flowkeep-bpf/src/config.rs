@@ -20,7 +20,7 @@ pub(crate) struct MappedConfig(Words);
 const VERSION_WORD: usize = offset_of!(Config, version) / 8;
 const WATCHED_WORD: usize = offset_of!(Config, watched) / 8;
 const SETTINGS: usize = offset_of!(Config, settings);
-const SETTINGS_WORDS: std::ops::Range<usize> = SETTINGS / 8..offset_of!(Config, sets) / 8;
+const SETTINGS_WORDS: std::ops::Range<usize> = SETTINGS / 8..offset_of!(Config, buckets) / 8;
 
 impl MappedConfig {
     /// Maps the map's only element.
@@ -29,9 +29,9 @@ impl MappedConfig {
     }
 
     /// Writes everything.
-    pub(crate) fn describe(&self, settings: &Settings, sets: u32, seed: &Seed) {
+    pub(crate) fn describe(&self, settings: &Settings, buckets: u32, seed: &Seed) {
         let mut bytes = [0; CONFIG_WORDS * 8];
-        bytes[offset_of!(Config, sets)..][..4].copy_from_slice(&sets.to_ne_bytes());
+        bytes[offset_of!(Config, buckets)..][..4].copy_from_slice(&buckets.to_ne_bytes());
         for (index, word) in seed.words().iter().enumerate() {
             let at = offset_of!(Config, seed) + 8 * index;
             bytes[at..][..8].copy_from_slice(&word.to_ne_bytes());

@@ -12,8 +12,8 @@ pub enum Error {
     /// The kernel refuses the programs or their maps.
     #[error("the kernel refuses the programs: {0}")]
     Load(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A table of no sets, or of more than records can be numbered.
-    #[error("a table of {0} sets is not possible: there have to be between 1 and {most}", most = crate::abi::MOST_SETS)]
+    /// A table of no buckets, or of more than records can be numbered.
+    #[error("a table of {0} buckets is not possible: there have to be between 1 and {most}", most = crate::abi::MAX_BUCKETS)]
     Size(u32),
     /// A map can't be read or written.
     #[error("the map {name}: {source}")]

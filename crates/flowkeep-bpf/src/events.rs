@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use aya::maps::{Map, MapData, RingBuf};
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{Record, Replaced};
+use flowkeep_core::table::{EvictReason, Record};
 use flowkeep_core::tracker::{Change, Status};
 use flowkeep_core::tuple::Tuple;
 
@@ -26,7 +26,7 @@ pub enum Kind {
     Changed(Change),
     /// A connection left its slot for another, and [`Event::entry`] is how it ended. A connection
     /// that expired, or that a SYN begins again, is told of when its slot is taken.
-    Replaced(Replaced),
+    Evicted(EvictReason),
     /// A connection was not stored.
     Refused(Refusal),
 }
@@ -195,7 +195,7 @@ fn read(bytes: &[u8]) -> Option<Event> {
     let kind = what(kind, reason)?;
     let entry = record.contents().map(|(_, entry)| entry);
     // What is replaced was there.
-    if entry.is_none() && matches!(kind, Kind::Replaced(_)) {
+    if entry.is_none() && matches!(kind, Kind::Evicted(_)) {
         return None;
     }
     Some(Event {
@@ -246,10 +246,10 @@ const fn what(kind: u8, reason: u8) -> Option<Kind> {
         kind::REOPENED => Change::Reopened,
         _ => {
             return Some(match (kind, reason) {
-                (kind::REPLACED, reason::RENEWED) => Kind::Replaced(Replaced::Renewed),
-                (kind::REPLACED, reason::EXPIRED) => Kind::Replaced(Replaced::Expired),
-                (kind::REPLACED, reason::CLOSED) => Kind::Replaced(Replaced::Closed),
-                (kind::REPLACED, reason::UNANSWERED) => Kind::Replaced(Replaced::Unanswered),
+                (kind::REPLACED, reason::OVERWRITTEN) => Kind::Evicted(EvictReason::Overwritten),
+                (kind::REPLACED, reason::EXPIRED) => Kind::Evicted(EvictReason::Expired),
+                (kind::REPLACED, reason::CLOSED) => Kind::Evicted(EvictReason::Closed),
+                (kind::REPLACED, reason::UNANSWERED) => Kind::Evicted(EvictReason::Unanswered),
                 (kind::REFUSED, reason::FULL) => Kind::Refused(Refusal::Full),
                 (kind::REFUSED, reason::CONTENDED) => Kind::Refused(Refusal::Contended),
                 _ => return None,

@@ -7,10 +7,10 @@ use aya::maps::{Array, MapData, MapError};
 use aya::programs::{ProgramError, loaded_programs};
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{LANES, Memory as _, Seed, SetTable, Statistic};
+use flowkeep_core::table::{BucketTable, Memory as _, SLOTS, Seed, Statistic};
 use flowkeep_memory::Region;
 
-use crate::abi::{MOST_SETS, TICKS_PER_SECOND};
+use crate::abi::{MAX_BUCKETS, TICKS_PER_SECOND};
 use crate::attach::Attachment;
 use crate::config::MappedConfig;
 use crate::error::system;
@@ -27,8 +27,8 @@ static OBJECT: &[u8] = include_bytes_aligned!("../object/flowkeep.o");
 pub struct Options {
     /// Timeouts and the like. A pinned table keeps its own: see [`Kernel::change`].
     pub settings: Settings,
-    /// Sets of the table, of [`LANES`] entries each. A pinned table keeps its own number.
-    pub sets: u32,
+    /// Sets of the table, of [`SLOTS`] entries each. A pinned table keeps its own number.
+    pub buckets: u32,
     /// Seed of the table's hash: random numbers. A pinned table keeps its own.
     pub seed: Seed,
     /// Folder of a BPF file system to which maps are pinned and where they are looked for. It is
@@ -46,10 +46,10 @@ pub struct Options {
 impl Options {
     /// Nothing pinned, by the best means, with a buffer of 4 MiB for events.
     #[must_use]
-    pub const fn new(settings: Settings, sets: u32, seed: Seed) -> Self {
+    pub const fn new(settings: Settings, buckets: u32, seed: Seed) -> Self {
         Self {
             settings,
-            sets,
+            buckets,
             seed,
             pin: None,
             means: None,
@@ -72,7 +72,7 @@ pub struct Kernel {
     pub(crate) means: Option<Means>,
     pub(crate) attachments: Vec<Attachment>,
     config: MappedConfig,
-    table: SetTable<Region<true>>,
+    table: BucketTable<Region<true>>,
 }
 
 impl Kernel {
@@ -89,9 +89,9 @@ impl Kernel {
             Some(folder) => pin::existing(folder)?,
             None => None,
         };
-        let (sets, seed) = pinned.unwrap_or((options.sets, options.seed));
-        if !(1..=MOST_SETS).contains(&sets) {
-            return Err(Error::Size(sets));
+        let (buckets, seed) = pinned.unwrap_or((options.buckets, options.seed));
+        if !(1..=MAX_BUCKETS).contains(&buckets) {
+            return Err(Error::Size(buckets));
         }
         let folder = options.pin.as_deref();
         // Removed again if anything fails.
@@ -99,18 +99,18 @@ impl Kernel {
             (Some(folder), None) => Some(pin::New::make(folder)?),
             _ => None,
         };
-        let programs = load(sets, options, folder)?;
+        let programs = load(buckets, options, folder)?;
         let maps = Maps::of(&programs)?;
         let config = MappedConfig::new(&maps.config)?;
-        let table = maps.table(sets)?;
+        let table = maps.table(buckets)?;
         if pinned.is_none() {
-            config.describe(&options.settings, sets, &seed);
+            config.describe(&options.settings, buckets, &seed);
             if let Some(header) = table[0].header() {
-                header.describe(sets, TICKS_PER_SECOND, &seed);
+                header.describe(buckets, TICKS_PER_SECOND, &seed);
             }
         }
         let kernel = Self {
-            table: SetTable::new(Region::apart(table)?),
+            table: BucketTable::new(Region::apart(table)?),
             config,
             programs: Some(programs),
             maps,
@@ -130,11 +130,11 @@ impl Kernel {
     /// [`Error::NotPinned`] if nothing is pinned there, [`Error::Pinned`] if it is of another
     /// version, [`Error::Map`] without the privilege.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let (sets, _) =
+        let (buckets, _) =
             pin::existing(folder)?.ok_or_else(|| Error::NotPinned(folder.to_owned()))?;
         let maps = Maps::pinned(folder)?;
         Ok(Self {
-            table: SetTable::new(Region::apart(maps.table(sets)?)?),
+            table: BucketTable::new(Region::apart(maps.table(buckets)?)?),
             config: MappedConfig::new(&maps.config)?,
             programs: None,
             maps,
@@ -148,8 +148,8 @@ impl Kernel {
     pub(crate) fn programs(&mut self) -> Result<&mut Ebpf, Error> {
         if self.programs.is_none() {
             let memory = self.table.memory();
-            let options = Options::new(self.settings(), memory.sets(), *memory.seed());
-            self.programs = Some(load(memory.sets(), &options, self.pin.as_deref())?);
+            let options = Options::new(self.settings(), memory.buckets(), *memory.seed());
+            self.programs = Some(load(memory.buckets(), &options, self.pin.as_deref())?);
         }
         self.programs
             .as_mut()
@@ -247,7 +247,7 @@ impl Kernel {
 
     /// The connections. User space may list, change and remove them while packets pass.
     #[must_use]
-    pub const fn table(&self) -> &SetTable<Region<true>> {
+    pub const fn table(&self) -> &BucketTable<Region<true>> {
         &self.table
     }
 
@@ -293,13 +293,13 @@ fn is_gone(error: &ProgramError) -> bool {
 }
 
 /// Loads the object, with maps from a folder as far as they are there, and to it as far as not.
-fn load(sets: u32, options: &Options, folder: Option<&Path>) -> Result<Ebpf, Error> {
+fn load(buckets: u32, options: &Options, folder: Option<&Path>) -> Result<Ebpf, Error> {
     let weakly_ordered = u32::from(!cfg!(any(target_arch = "x86_64", target_arch = "s390x")));
     let clock_is_set = u32::from(options.clock_is_set);
     let mut loader = EbpfLoader::new();
     loader
-        .map_max_entries("HEADS", sets)
-        .map_max_entries("RECORDS", sets * LANES as u32)
+        .map_max_entries("BUCKETS", buckets)
+        .map_max_entries("RECORDS", buckets * SLOTS as u32)
         .map_max_entries("EVENTS", options.event_bytes)
         .override_global("WEAKLY_ORDERED", &weakly_ordered, true)
         .override_global("CLOCK_IS_SET", &clock_is_set, true);

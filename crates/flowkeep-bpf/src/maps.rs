@@ -7,17 +7,17 @@ use std::path::Path;
 use aya::Ebpf;
 use aya::maps::{Map, MapData, MapError, PerCpuArray};
 use aya::programs::ProgramInfo;
-use flowkeep_core::table::LANES;
+use flowkeep_core::table::SLOTS;
 use flowkeep_memory::Words;
 
 use crate::Error;
-use crate::abi::{HEAD_WORDS, HEADER_WORDS, RECORD_WORDS};
+use crate::abi::{BUCKET_HEADER_WORDS, HEADER_WORDS, RECORD_WORDS};
 
 /// The maps, each by a descriptor of its own: they live as long as this does, whoever else goes.
 #[derive(Debug)]
 pub(crate) struct Maps {
     header: MapData,
-    heads: MapData,
+    bucket_headers: MapData,
     records: MapData,
     pub(crate) config: MapData,
     pub(crate) events: MapData,
@@ -30,7 +30,7 @@ pub(crate) struct Maps {
 /// while a packet is looked at is not among them.
 pub(crate) const NAMES: [&str; 8] = [
     "HEADER",
-    "HEADS",
+    "BUCKETS",
     "RECORDS",
     "CONFIG",
     "EVENTS",
@@ -60,7 +60,7 @@ impl Maps {
         let counters = |name| Ok::<_, Error>(Counters::new(name, open(name)?));
         Ok(Self {
             header: open("HEADER")?,
-            heads: open("HEADS")?,
+            bucket_headers: open("BUCKETS")?,
             records: open("RECORDS")?,
             config: open("CONFIG")?,
             events: open("EVENTS")?,
@@ -76,14 +76,14 @@ impl Maps {
         Ok(info.id())
     }
 
-    /// The header, heads and records of a table of so many sets, in this program's memory. The
+    /// The header, bucket_headers and records of a table of so many buckets, in this program's memory. The
     /// programs may go: the table stays.
-    pub(crate) fn table(&self, sets: u32) -> Result<[Words; 3], Error> {
-        let sets = sets as usize;
+    pub(crate) fn table(&self, buckets: u32) -> Result<[Words; 3], Error> {
+        let buckets = buckets as usize;
         Ok([
             words(&self.header, HEADER_WORDS)?,
-            words(&self.heads, sets * HEAD_WORDS)?,
-            words(&self.records, sets * LANES * RECORD_WORDS)?,
+            words(&self.bucket_headers, buckets * BUCKET_HEADER_WORDS)?,
+            words(&self.records, buckets * SLOTS * RECORD_WORDS)?,
         ])
     }
 

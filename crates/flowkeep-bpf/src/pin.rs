@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::{MapData, MapError};
-use flowkeep_core::table::{Header, LANES, LayoutError, Seed};
+use flowkeep_core::table::{Header, LayoutError, SLOTS, Seed};
 
 use crate::Error;
-use crate::abi::{CONFIG_WORDS, HEAD_WORDS, HEADER_WORDS, RECORD_WORDS, VERSION};
+use crate::abi::{BUCKET_HEADER_WORDS, CONFIG_WORDS, HEADER_WORDS, RECORD_WORDS, VERSION};
 use crate::attach::Pin;
 use crate::error::system;
 use crate::maps::{NAMES, words};
 
-/// Looks for a table in a folder: how many sets it has, and its seed.
+/// Looks for a table in a folder: how many buckets it has, and its seed.
 ///
 /// A loader gets a pinned map, whatever its size: sizes have to be compared before.
 pub(crate) fn existing(folder: &Path) -> Result<Option<(u32, Seed)>, Error> {
@@ -32,13 +32,17 @@ pub(crate) fn existing(folder: &Path) -> Result<Option<(u32, Seed)>, Error> {
     open(&config, CONFIG_WORDS, 1)?;
     let words = words(&open(&header, HEADER_WORDS, 1)?, HEADER_WORDS)?;
     let described = words.header().ok_or(LayoutError::NotATable);
-    let (sets, seed) = described.and_then(Header::read).map_err(|error| {
+    let (buckets, seed) = described.and_then(Header::read).map_err(|error| {
         let what = error.to_string();
         Error::Pinned { path: header, what }
     })?;
-    open(&folder.join("HEADS"), HEAD_WORDS, sets)?;
-    open(&folder.join("RECORDS"), RECORD_WORDS, sets * LANES as u32)?;
-    Ok(Some((sets, seed)))
+    open(&folder.join("BUCKETS"), BUCKET_HEADER_WORDS, buckets)?;
+    open(
+        &folder.join("RECORDS"),
+        RECORD_WORDS,
+        buckets * SLOTS as u32,
+    )?;
+    Ok(Some((buckets, seed)))
 }
 
 /// The version of the programs that a config is for: its first word, in every version.

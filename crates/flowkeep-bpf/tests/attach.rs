@@ -50,9 +50,9 @@ fn ip(arguments: &str) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-fn options(sets: u32, pin: Option<PathBuf>) -> Options {
-    let seed = Seed::from_u64(u64::from(sets));
-    let mut options = Options::new(Settings::default(), sets, seed);
+fn options(buckets: u32, pin: Option<PathBuf>) -> Options {
+    let seed = Seed::from_u64(u64::from(buckets));
+    let mut options = Options::new(Settings::default(), buckets, seed);
     options.pin = pin;
     options
 }
@@ -62,7 +62,7 @@ fn a_ping_on_the_loopback_device_is_tracked_and_found_again_after_a_restart() {
     let Some(folder) = place("restart") else {
         return;
     };
-    let load = |sets| Kernel::load(&options(sets, Some(folder.0.clone())));
+    let load = |buckets| Kernel::load(&options(buckets, Some(folder.0.clone())));
     let mut kernel = load(10).unwrap_or_else(|error| panic!("{error}"));
     kernel
         .attach("lo", Hook::Ingress, true)
@@ -80,7 +80,7 @@ fn a_ping_on_the_loopback_device_is_tracked_and_found_again_after_a_restart() {
     assert!(ping().is_ok_and(|output| output.status.success()));
     let kernel = load(99).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(
-        kernel.table().memory().sets(),
+        kernel.table().memory().buckets(),
         10,
         "the pinned table's own size"
     );
@@ -348,14 +348,14 @@ fn what_a_loader_that_was_killed_has_pinned_is_not_taken() {
     let Some(folder) = place("half") else {
         return;
     };
-    let load = |sets| Kernel::load(&options(sets, Some(folder.0.clone())));
+    let load = |buckets| Kernel::load(&options(buckets, Some(folder.0.clone())));
     drop(load(3).unwrap_or_else(|error| panic!("{error}")));
     fs::remove_file(folder.0.join("HEADER")).expect("it was pinned");
     let kernel = load(7).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(kernel.table().memory().sets(), 7);
+    assert_eq!(kernel.table().memory().buckets(), 7);
     drop(kernel);
     let kernel = Kernel::open(&folder.0).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(kernel.table().memory().sets(), 7);
+    assert_eq!(kernel.table().memory().buckets(), 7);
 }
 
 #[test]

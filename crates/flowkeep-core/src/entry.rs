@@ -5,9 +5,9 @@ use crate::tuple::Address;
 /// One-bit properties of an entry, combined by OR.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
-pub struct Marks(pub u16);
+pub struct EntryFlags(pub u16);
 
-impl Marks {
+impl EntryFlags {
     /// No mark.
     pub const NONE: Self = Self(0);
     /// A FIN or RST was seen on ingress.
@@ -35,7 +35,7 @@ impl Marks {
     /// The connection is TCP; kept here so that an entry's worth can be judged without its key.
     pub const TCP: Self = Self(1 << 10);
     /// Table-private: there is, or was, an entry of the same two ends in the other direction.
-    pub(crate) const TWIN: Self = Self(1 << 13);
+    pub(crate) const HAS_REVERSE: Self = Self(1 << 13);
     /// Table-private: the slot is being written or removed.
     pub(crate) const BUSY: Self = Self(1 << 14);
     /// Table-private: the slot holds an entry.
@@ -94,7 +94,7 @@ pub struct Progress {
     /// The second at which the entry expires, modulo 2^32: at `lifetime` it is still there.
     pub lifetime: u32,
     /// One-bit properties.
-    pub marks: Marks,
+    pub entry_flags: EntryFlags,
     /// TCP flags seen on egress and to a service, ORed, under the report mask.
     pub tx_flags: u8,
     /// TCP flags seen on ingress, ORed, under the report mask.
@@ -110,14 +110,14 @@ impl Progress {
     #[must_use]
     #[inline]
     pub const fn alive(&self) -> bool {
-        !self.marks.contains(Marks::CLOSED)
+        !self.entry_flags.contains(EntryFlags::CLOSED)
     }
 
     /// Closing in at least one direction.
     #[must_use]
     #[inline]
     pub const fn closing(&self) -> bool {
-        self.marks.intersects(Marks::CLOSED)
+        self.entry_flags.intersects(EntryFlags::CLOSED)
     }
 
     /// Past its lifetime: the collector's rule, `lifetime < now` in plain unsigned seconds.

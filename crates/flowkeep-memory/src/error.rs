@@ -10,10 +10,10 @@ use flowkeep_core::table::{LayoutError, table_bytes};
 #[non_exhaustive]
 pub enum MemoryError {
     /// The system gives no memory of this size.
-    #[error("no memory for a table of {sets} sets ({} MiB): {source}", table_bytes(*sets) >> 20)]
+    #[error("no memory for a table of {buckets} buckets ({} MiB): {source}", table_bytes(*buckets) >> 20)]
     Refused {
         /// How many sets were asked for.
-        sets: u32,
+        buckets: u32,
         /// What the system said.
         source: io::Error,
     },

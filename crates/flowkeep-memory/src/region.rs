@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use flowkeep_core::table::{
-    HEADER_BYTES, Head, Header, LANES, LayoutError, Memory, Record, Seed, Statistic, table_bytes,
+    BucketHeader, HEADER_BYTES, Header, LayoutError, Memory, Record, SLOTS, Seed, Statistic,
+    table_bytes,
 };
 use memmap2::{Advice, MmapMut, MmapOptions};
 
@@ -20,9 +21,9 @@ use crate::{MemoryError, Words, prefetch};
 #[derive(Debug)]
 pub struct Region<const SHARED: bool> {
     header: NonNull<Header<AtomicU64>>,
-    heads: NonNull<Head<AtomicU64>>,
+    bucket_headers: NonNull<BucketHeader<AtomicU64>>,
     records: NonNull<Record<AtomicU64>>,
-    sets: u32,
+    buckets: u32,
     seed: Seed,
     /// Unmap when they are dropped.
     maps: Vec<Words>,
@@ -40,16 +41,20 @@ impl<const SHARED: bool> Region<SHARED> {
     ///
     /// # Errors
     /// [`MemoryError::Refused`].
-    pub fn anonymous(sets: u32, ticks_per_second: u64, seed: &Seed) -> Result<Self, MemoryError> {
-        let refused = |source| MemoryError::Refused { sets, source };
-        let bytes = usize::try_from(table_bytes(sets))
+    pub fn anonymous(
+        buckets: u32,
+        ticks_per_second: u64,
+        seed: &Seed,
+    ) -> Result<Self, MemoryError> {
+        let refused = |source| MemoryError::Refused { buckets, source };
+        let bytes = usize::try_from(table_bytes(buckets))
             .map_err(|_| refused(io::ErrorKind::OutOfMemory.into()))?;
         let map = MmapMut::map_anon(bytes).map_err(refused)?;
         // Probes are random: with pages of 4 KiB every one of them misses the TLB. Refused where
         // the kernel has no huge pages, and then nothing is lost.
         let _ = map.advise(Advice::HugePage);
-        let region = Self::within(map, sets, *seed);
-        region.header().describe(sets, ticks_per_second, seed);
+        let region = Self::within(map, buckets, *seed);
+        region.header().describe(buckets, ticks_per_second, seed);
         Ok(region)
     }
 
@@ -77,33 +82,33 @@ impl<const SHARED: bool> Region<SHARED> {
     fn saved(map: MmapMut) -> Result<Self, LayoutError> {
         let length = map.len() as u64;
         let map = Words::from(map);
-        let (sets, seed) = map.header().ok_or(LayoutError::NotATable)?.read()?;
-        if length < table_bytes(sets) {
+        let (buckets, seed) = map.header().ok_or(LayoutError::NotATable)?.read()?;
+        if length < table_bytes(buckets) {
             return Err(LayoutError::Truncated);
         }
-        Ok(Self::within(map, sets, seed))
+        Ok(Self::within(map, buckets, seed))
     }
 
     /// All in one mapping, which has to be at least `table_bytes(sets)` long.
-    fn within(map: impl Into<Words>, sets: u32, seed: Seed) -> Self {
+    fn within(map: impl Into<Words>, buckets: u32, seed: Seed) -> Self {
         let map = map.into();
         assert!(
-            size_of_val(&*map) as u64 >= table_bytes(sets),
+            size_of_val(&*map) as u64 >= table_bytes(buckets),
             "the caller has compared the lengths"
         );
-        let heads = HEADER_BYTES;
+        let bucket_headers = HEADER_BYTES;
         // Aligned to a record: a page and multiples of two heads are. An odd number of sets
         // leaves half a record of room, which `table_bytes` has.
-        let records = (heads + sets as usize * size_of::<Head<AtomicU64>>())
+        let records = (bucket_headers + buckets as usize * size_of::<BucketHeader<AtomicU64>>())
             .next_multiple_of(align_of::<Record<AtomicU64>>());
         let base = start(&map);
         Self {
             header: base.cast(),
             // SAFETY: both offsets lie within the mapping, by the assertion.
-            heads: unsafe { base.byte_add(heads) }.cast(),
+            bucket_headers: unsafe { base.byte_add(bucket_headers) }.cast(),
             // SAFETY: as above.
             records: unsafe { base.byte_add(records) }.cast(),
-            sets,
+            buckets,
             seed,
             maps: vec![map],
         }
@@ -124,18 +129,19 @@ impl Region<true> {
     /// # Errors
     /// Why the header or the length of the others is not that of a table.
     pub fn apart(maps: [Words; 3]) -> Result<Self, LayoutError> {
-        let [header, heads, records] = &maps;
-        let (sets, seed) = header.header().ok_or(LayoutError::NotATable)?.read()?;
-        let fits = size_of_val(&**heads) >= sets as usize * size_of::<Head<AtomicU64>>()
-            && size_of_val(&**records) >= sets as usize * LANES * size_of::<Record<AtomicU64>>();
+        let [header, bucket_headers, records] = &maps;
+        let (buckets, seed) = header.header().ok_or(LayoutError::NotATable)?.read()?;
+        let fits = size_of_val(&**bucket_headers)
+            >= buckets as usize * size_of::<BucketHeader<AtomicU64>>()
+            && size_of_val(&**records) >= buckets as usize * SLOTS * size_of::<Record<AtomicU64>>();
         if !fits {
             return Err(LayoutError::Truncated);
         }
         Ok(Self {
             header: start(header).cast(),
-            heads: start(heads).cast(),
+            bucket_headers: start(bucket_headers).cast(),
             records: start(records).cast(),
-            sets,
+            buckets,
             seed,
             maps: maps.into(),
         })
@@ -185,8 +191,8 @@ impl<const SHARED: bool> Memory for Region<SHARED> {
     const SHARED: bool = SHARED;
 
     #[inline]
-    fn sets(&self) -> u32 {
-        self.sets
+    fn buckets(&self) -> u32 {
+        self.buckets
     }
 
     #[inline]
@@ -195,16 +201,17 @@ impl<const SHARED: bool> Memory for Region<SHARED> {
     }
 
     #[inline]
-    fn head(&self, set: u32) -> Option<&Head<AtomicU64>> {
+    fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<AtomicU64>> {
         // SAFETY: below `sets`, so within the mapping, which lives as long as `self`; aligned,
         // and any bytes are a valid head of atomics.
-        (set < self.sets).then(|| unsafe { self.heads.add(set as usize).as_ref() })
+        (bucket < self.buckets)
+            .then(|| unsafe { self.bucket_headers.add(bucket as usize).as_ref() })
     }
 
     #[inline]
     fn record(&self, index: u32) -> Option<&Record<AtomicU64>> {
-        // SAFETY: below `sets * LANES`, so within the mapping; else as for a head.
-        (index < self.sets * LANES as u32)
+        // SAFETY: below `sets * SLOTS`, so within the mapping; else as for a head.
+        (index < self.buckets * SLOTS as u32)
             .then(|| unsafe { self.records.add(index as usize).as_ref() })
     }
 
@@ -215,16 +222,16 @@ impl<const SHARED: bool> Memory for Region<SHARED> {
 
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn matching(head: &Head<AtomicU64>, tag: u8) -> u64 {
+    fn matching(bucket_header: &BucketHeader<AtomicU64>, tag: u8) -> u64 {
         use core::arch::x86_64::{
             _mm_cmpeq_epi8, _mm_load_si128, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8,
         };
-        let tags: &[AtomicU64; LANES / 8] = head.tags();
-        let lanes = |pair: usize| {
+        let tags: &[AtomicU64; SLOTS / 8] = bucket_header.tags();
+        let slots = |pair: usize| {
             // SAFETY: every x86-64 processor has SSE2. A table that is not shared is reached from
             // one thread only (the region is not `Sync`), so its words may be loaded two at a
             // time; they are aligned as the head is.
-            let lanes = unsafe {
+            let slots = unsafe {
                 let tags = if SHARED {
                     let [low, high] =
                         [&tags[2 * pair], &tags[2 * pair + 1]].map(|w| w.load(Relaxed));
@@ -234,15 +241,15 @@ impl<const SHARED: bool> Memory for Region<SHARED> {
                 };
                 _mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(tag as i8)))
             };
-            u64::from(lanes as u16)
+            u64::from(slots as u16)
         };
-        lanes(0) | lanes(1) << 16 | lanes(2) << 32
+        slots(0) | slots(1) << 16 | slots(2) << 32
     }
 
     #[inline]
-    fn prefetch_head(&self, set: u32) {
-        if let Some(head) = self.head(set) {
-            prefetch(core::ptr::from_ref(head).cast());
+    fn prefetch_bucket(&self, bucket: u32) {
+        if let Some(bucket_header) = self.bucket_header(bucket) {
+            prefetch(core::ptr::from_ref(bucket_header).cast());
         }
     }
 
@@ -258,7 +265,7 @@ impl<const SHARED: bool> Memory for Region<SHARED> {
 
 #[cfg(test)]
 mod tests {
-    use flowkeep_core::table::{SetTable, Table};
+    use flowkeep_core::table::{BucketTable, Table};
     use flowkeep_core::tracker::Instant;
     use flowkeep_core::tuple::{Address, Flags, Tuple};
 
@@ -269,33 +276,33 @@ mod tests {
     }
 
     /// Maps for so many sets, each of them too short by so many bytes.
-    fn maps(sets: usize, short: [usize; 3]) -> [Words; 3] {
-        let [header, heads, records] = short;
+    fn maps(buckets: usize, short: [usize; 3]) -> [Words; 3] {
+        let [header, bucket_headers, records] = short;
         let maps = [
             HEADER_BYTES - header,
-            sets * size_of::<Head<u64>>() - heads,
-            sets * LANES * size_of::<Record<u64>>() - records,
+            buckets * size_of::<BucketHeader<u64>>() - bucket_headers,
+            buckets * SLOTS * size_of::<Record<u64>>() - records,
         ]
         .map(anonymous);
         if let Some(header) = maps[0].header() {
-            header.describe(sets as u32, 1000, &Seed::from_u64(7));
+            header.describe(buckets as u32, 1000, &Seed::from_u64(7));
         }
         maps
     }
 
     #[test]
     fn a_table_in_three_mappings_is_a_table() {
-        for sets in [1, 2, 3] {
-            let region = Region::apart(maps(sets, [0; 3])).expect("a table");
+        for buckets in [1, 2, 3] {
+            let region = Region::apart(maps(buckets, [0; 3])).expect("a table");
             assert_eq!(region.header().ticks_per_second(), 1000);
-            let table = SetTable::new(region);
+            let table = BucketTable::new(region);
             let address = |last| Address::from_v4([192, 0, 2, last]);
             for port in 1..=20 {
                 let tuple = Tuple::new(address(1), address(2), port, 53, 17, Flags::OUT);
-                let place = table.place(&tuple);
-                let stored = table.insert(place, &tuple, &Default::default(), Instant::default());
+                let hash = table.hash(&tuple);
+                let stored = table.insert(hash, &tuple, &Default::default(), Instant::default());
                 assert!(stored.is_ok());
-                assert!(table.find(place, &tuple).is_some(), "{port}");
+                assert!(table.find(hash, &tuple).is_some(), "{port}");
             }
             assert_eq!(table.iter().count(), 20);
         }
@@ -313,8 +320,8 @@ mod tests {
     #[test]
     fn what_is_beyond_the_table_is_not_reached() {
         let table = Region::<false>::anonymous(3, 1, &Seed::from_u64(1)).expect("memory");
-        assert!(table.head(2).is_some() && table.head(3).is_none());
-        let records = 3 * LANES as u32;
+        assert!(table.bucket_header(2).is_some() && table.bucket_header(3).is_none());
+        let records = 3 * SLOTS as u32;
         assert!(table.record(records - 1).is_some() && table.record(records).is_none());
     }
 
@@ -322,11 +329,14 @@ mod tests {
     fn tags_match_alike_whether_shared_or_not() {
         fn matching<const SHARED: bool>(tag: u8) -> [u64; 2] {
             let table = Region::<SHARED>::anonymous(1, 1, &Seed::from_u64(1)).expect("memory");
-            let head = table.head(0).expect("the only set");
-            for (index, word) in head.tags().iter().enumerate() {
+            let bucket_header = table.bucket_header(0).expect("the only bucket");
+            for (index, word) in bucket_header.tags().iter().enumerate() {
                 word.store(0x0180_0000_ff01_0002 << index, Relaxed);
             }
-            [Region::<SHARED>::matching(head, tag), head.matching(tag)]
+            [
+                Region::<SHARED>::matching(bucket_header, tag),
+                bucket_header.matching(tag),
+            ]
         }
         for tag in [0, 1, 2, 0x80, 0xff] {
             let [own, plain] = matching::<false>(tag);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use flowkeep_core::entry::Entry;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{LANES, Seed, SetTable, Table};
+use flowkeep_core::table::{BucketTable, SLOTS, Seed, Table};
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
@@ -28,26 +28,26 @@ where
 {
     let count = entries().count();
     // A float's conversion saturates.
-    let mut sets = ((count as f64 / FILL / LANES as f64).ceil() as u32).max(1);
+    let mut buckets = ((count as f64 / FILL / SLOTS as f64).ceil() as u32).max(1);
     loop {
-        let table = SetTable::new(Region::<false>::anonymous(sets, SECOND, seed)?);
+        let table = BucketTable::new(Region::<false>::anonymous(buckets, SECOND, seed)?);
         let refused = entries().any(|(tuple, entry)| {
             // At second 0 nothing has expired, so nothing makes room for anything.
             table
-                .insert(table.place(&tuple), &tuple, &entry, Instant::default())
+                .insert(table.hash(&tuple), &tuple, &entry, Instant::default())
                 .is_err()
         });
         if !refused && table.iter().count() == count {
             return table.memory().save(path);
         }
-        sets = sets.saturating_mul(2);
+        buckets = buckets.saturating_mul(2);
     }
 }
 
 /// A table that was saved to a file.
 #[derive(Debug)]
 pub struct SavedTable {
-    table: SetTable<Region<false>>,
+    table: BucketTable<Region<false>>,
 }
 
 impl SavedTable {
@@ -58,7 +58,7 @@ impl SavedTable {
     /// table of this program's layout version.
     pub fn open(path: &Path) -> Result<Self, MemoryError> {
         Ok(Self {
-            table: SetTable::new(Region::open(path)?),
+            table: BucketTable::new(Region::open(path)?),
         })
     }
 

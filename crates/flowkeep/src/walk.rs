@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flowkeep_core::entry::Entry;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{Memory, SetTable};
+use flowkeep_core::table::{BucketTable, Memory};
 use flowkeep_core::tuple::{Flags, Tuple};
 
 use crate::connection::{Connection, IcmpError, State, Timestamp};
@@ -72,7 +72,7 @@ impl View {
 ///
 /// Others may use the table meanwhile: a connection that comes or goes may be there or not.
 pub(crate) fn for_each<M: Memory>(
-    table: &SetTable<M>,
+    table: &BucketTable<M>,
     view: &View,
     filter: &Filter,
     summarise: bool,

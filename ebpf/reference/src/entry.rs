@@ -67,7 +67,7 @@ pub(crate) struct Entry {
     pub(crate) tx_bytes: u64,
     /// The second at which it expires.
     pub(crate) lifetime: u32,
-    pub(crate) marks: u16,
+    pub(crate) entry_flags: u16,
     /// This and the next two are for services and policies, which are not measured; without them
     /// entries would be smaller than they are.
     pub(crate) rev_nat_index: u16,
@@ -80,7 +80,7 @@ pub(crate) struct Entry {
 }
 
 /// The marks of an [`Entry`].
-pub(crate) mod marks {
+pub(crate) mod entry_flags {
     pub(crate) const RX_CLOSING: u16 = 1;
     pub(crate) const TX_CLOSING: u16 = 2;
     pub(crate) const CLOSED: u16 = RX_CLOSING | TX_CLOSING;
@@ -94,7 +94,7 @@ impl Entry {
         tx_packets: 0,
         tx_bytes: 0,
         lifetime: 0,
-        marks: 0,
+        entry_flags: 0,
         rev_nat_index: 0,
         interface: 0,
         tx_flags: 0,

@@ -6,7 +6,7 @@ use core::intrinsics::atomic_xadd;
 use aya_ebpf::bindings::{__sk_buff, BPF_ANY};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 
-use crate::entry::{Entry, Tuple, marks};
+use crate::entry::{Entry, Tuple, entry_flags};
 use crate::maps::{ACCOUNTING, Connections, EXACT_CLOCK, REF_ANY, REF_TCP};
 use crate::packet::{Packet, network, protocol, transport};
 
@@ -102,7 +102,7 @@ fn create<const PROTOCOL: u8, const INGRESS: bool>(
     {
         return;
     }
-    entry.marks |= marks::SEEN_NON_SYN;
+    entry.entry_flags |= entry_flags::SEEN_NON_SYN;
     // Refused only without memory.
     let _ = REF_ANY.insert(&tuple.of_errors(), &entry, u64::from(BPF_ANY));
 }
@@ -118,7 +118,7 @@ fn touch<const PROTOCOL: u8, const INGRESS: bool>(
     // SAFETY: an element of a map, which lives as long as the program runs. Others may change it
     // at the same time; what is lost then comes again with the next packet.
     unsafe {
-        let alive = (*entry).marks & marks::CLOSED != marks::CLOSED;
+        let alive = (*entry).entry_flags & entry_flags::CLOSED != entry_flags::CLOSED;
         if alive {
             monitor = refresh::<PROTOCOL, INGRESS>(entry, packet.tcp_flags, now);
         }
@@ -135,20 +135,20 @@ fn touch<const PROTOCOL: u8, const INGRESS: bool>(
             return monitor;
         }
         if PROTOCOL == protocol::TCP && packet.tcp_flags & (tcp::FIN | tcp::RST) != 0 {
-            (*entry).marks |= if INGRESS {
-                marks::RX_CLOSING
+            (*entry).entry_flags |= if INGRESS {
+                entry_flags::RX_CLOSING
             } else {
-                marks::TX_CLOSING
+                entry_flags::TX_CLOSING
             };
             monitor = HEADERS;
-            if (*entry).marks & marks::CLOSED == marks::CLOSED {
+            if (*entry).entry_flags & entry_flags::CLOSED == entry_flags::CLOSED {
                 expire_in::<INGRESS>(entry, CLOSE, packet.tcp_flags, now);
             }
         } else if PROTOCOL == protocol::TCP
             && packet.tcp_flags & tcp::SYN != 0
-            && (*entry).marks & marks::CLOSED != 0
+            && (*entry).entry_flags & entry_flags::CLOSED != 0
         {
-            (*entry).marks &= !marks::CLOSED;
+            (*entry).entry_flags &= !entry_flags::CLOSED;
             monitor = refresh::<PROTOCOL, INGRESS>(entry, packet.tcp_flags, now);
         }
     }
@@ -166,10 +166,10 @@ fn refresh<const PROTOCOL: u8, const INGRESS: bool>(
     if PROTOCOL == protocol::TCP {
         // SAFETY: as in `touch`.
         unsafe {
-            if tcp_flags & tcp::SYN == 0 && (*entry).marks & marks::SEEN_NON_SYN == 0 {
-                (*entry).marks |= marks::SEEN_NON_SYN;
+            if tcp_flags & tcp::SYN == 0 && (*entry).entry_flags & entry_flags::SEEN_NON_SYN == 0 {
+                (*entry).entry_flags |= entry_flags::SEEN_NON_SYN;
             }
-            timeout = if (*entry).marks & marks::SEEN_NON_SYN != 0 {
+            timeout = if (*entry).entry_flags & entry_flags::SEEN_NON_SYN != 0 {
                 TCP
             } else {
                 SYN

@@ -11,7 +11,7 @@ use flowkeep_core::entry::Entry;
 use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments, LinkType, link, parse};
 use flowkeep_core::rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{Head, Memory, Record, Seed, SetTable, Statistic};
+use flowkeep_core::table::{BucketHeader, BucketTable, Memory, Record, Seed, Statistic};
 use flowkeep_core::tracker::{Creation, Direction, Instant, Request, Tracker, originated};
 use flowkeep_core::tuple::Tuple;
 
@@ -32,16 +32,16 @@ impl Memory for AsInKernel {
     const CLAIM_TRIES: usize = table::CLAIM_TRIES;
     const COLLECTS: bool = table::COLLECTS;
 
-    fn sets(&self) -> u32 {
-        self.0.sets()
+    fn buckets(&self) -> u32 {
+        self.0.buckets()
     }
 
     fn seed(&self) -> &Seed {
         self.0.seed()
     }
 
-    fn head(&self, set: u32) -> Option<&Head<AtomicU64>> {
-        self.0.head(set)
+    fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<AtomicU64>> {
+        self.0.bucket_header(bucket)
     }
 
     fn record(&self, index: u32) -> Option<&Record<AtomicU64>> {
@@ -55,7 +55,7 @@ impl Memory for AsInKernel {
 
 pub(crate) struct Both {
     kernel: Kernel,
-    host: SetTable<AsInKernel>,
+    host: BucketTable<AsInKernel>,
     fragments: FirstFragments,
     settings: Settings,
     errors: HashMap<usize, u64>,
@@ -64,9 +64,9 @@ pub(crate) struct Both {
 
 impl Both {
     /// `None`, and a word about it, where programs can't be loaded.
-    pub(crate) fn new(sets: u32) -> Option<Self> {
+    pub(crate) fn new(buckets: u32) -> Option<Self> {
         let settings = Settings::default();
-        let mut options = Options::new(settings, sets, Seed::from_u64(SEED));
+        let mut options = Options::new(settings, buckets, Seed::from_u64(SEED));
         options.clock_is_set = true;
         if !privileged() {
             println!("skipped: no CAP_BPF");
@@ -75,7 +75,7 @@ impl Both {
         let kernel = Kernel::load(&options).unwrap_or_else(|error| panic!("{error}"));
         let mut both = Self {
             kernel,
-            host: SetTable::new(AsInKernel(Owned::new(sets as usize, SEED))),
+            host: BucketTable::new(AsInKernel(Owned::new(buckets as usize, SEED))),
             fragments: FirstFragments::default(),
             settings,
             errors: HashMap::new(),
@@ -141,7 +141,7 @@ impl Both {
         let tracker: Tracker<'_, rules::Default, _> = Tracker::new(&self.settings, &self.host);
         let request = Request::new(direction, length, now);
         let found = tracker.lookup(&packet, &request, None)?;
-        if found.slot.is_none() {
+        if found.handle.is_none() {
             let tuple = found.tuple(&packet, &request);
             let (mut tuple, direction) = originated(tuple, direction, packet.tcp_flags);
             let creation = Creation::new(direction, packet.tcp_flags, length, now);
@@ -196,7 +196,7 @@ fn can_run(frame: &[u8]) -> bool {
 }
 
 /// What has not expired: the kernel's table collects the rest later.
-fn dump<M: Memory>(table: &SetTable<M>, now: u32) -> BTreeMap<Tuple, Entry> {
+fn dump<M: Memory>(table: &BucketTable<M>, now: u32) -> BTreeMap<Tuple, Entry> {
     table
         .iter()
         .filter(|(_, _, entry)| !entry.progress.expired(now))

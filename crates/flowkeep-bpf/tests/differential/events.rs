@@ -5,7 +5,7 @@ use flowkeep_bpf::abi::MOST_CAPTURED;
 use flowkeep_bpf::{Device, Event, Hook, Kernel, Kind, Options};
 use flowkeep_core::error::Refusal;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{LANES, Replaced, Seed, Statistic};
+use flowkeep_core::table::{EvictReason, SLOTS, Seed, Statistic};
 use flowkeep_core::tracker::{Change, Status};
 
 use crate::common::privileged;
@@ -26,8 +26,8 @@ fn kernel(event_bytes: u32) -> Option<Kernel> {
 }
 
 fn at(kernel: &mut Kernel, seconds: u64) {
-    let set = kernel.set_clock(seconds * 1_000_000_000);
-    set.unwrap_or_else(|error| panic!("{error}"));
+    let bucket = kernel.set_clock(seconds * 1_000_000_000);
+    bucket.unwrap_or_else(|error| panic!("{error}"));
 }
 
 fn show(kernel: &mut Kernel, hook: Hook, frame: &[u8]) {
@@ -72,7 +72,10 @@ fn a_connections_life_is_told() {
         &[Kind::Changed(Closing)],
         &[],
         &[Kind::Changed(Closing)],
-        &[Kind::Replaced(Replaced::Renewed), Kind::Changed(Reopened)],
+        &[
+            Kind::Evicted(EvictReason::Overwritten),
+            Kind::Changed(Reopened),
+        ],
         &[Kind::Changed(Reply)],
         &[Kind::Changed(Closing)],
     ];
@@ -133,22 +136,22 @@ fn a_full_table_tells_whom_it_evicts_and_refuses() {
         return;
     };
     let mut events = kernel.events().unwrap_or_else(|error| panic!("{error}"));
-    for number in 0..LANES as u16 {
+    for number in 0..SLOTS as u16 {
         show(&mut kernel, Hook::Egress, &frames::question(number, 8));
     }
     let told: Vec<_> = events.by_ref().collect();
-    assert_eq!(kinds(&told), [Kind::Changed(Change::New); LANES]);
+    assert_eq!(kinds(&told), [Kind::Changed(Change::New); SLOTS]);
 
     show(&mut kernel, Hook::Egress, &frames::question(100, 8));
     let told: Vec<_> = events.by_ref().collect();
-    let evicted = Kind::Replaced(Replaced::Unanswered);
+    let evicted = Kind::Evicted(EvictReason::Unanswered);
     assert_eq!(kinds(&told), [evicted, Kind::Changed(Change::New)]);
     assert_ne!(told[0].tuple, told[1].tuple);
     assert_eq!(told[0].entry.map(|entry| entry.tx.packets), Some(1));
 
     // Now each is answered that is still there, so that none may go.
     let there: Vec<_> = kernel.table().iter().map(|(_, tuple, _)| tuple).collect();
-    for number in (0..LANES as u16).chain([100]) {
+    for number in (0..SLOTS as u16).chain([100]) {
         if there
             .iter()
             .any(|tuple| tuple.source_port() == 20_000 + number)
@@ -157,7 +160,7 @@ fn a_full_table_tells_whom_it_evicts_and_refuses() {
         }
     }
     let told: Vec<_> = events.by_ref().collect();
-    assert_eq!(kinds(&told), [Kind::Changed(Change::Reply); LANES]);
+    assert_eq!(kinds(&told), [Kind::Changed(Change::Reply); SLOTS]);
     show(&mut kernel, Hook::Egress, &frames::question(200, 8));
     let told: Vec<_> = events.by_ref().collect();
     assert_eq!(kinds(&told), [Kind::Refused(Refusal::Full)]);

@@ -155,8 +155,8 @@ fn ipv4(
 
 fn tagged(frame: &[u8], tags: usize) -> Frame {
     let vlan = VlanId::try_new(5).expect("12 bits").value().to_be_bytes();
-    let (head, tail) = frame.split_at(12);
-    let mut tagged = head.to_vec();
+    let (bucket_header, tail) = frame.split_at(12);
+    let mut tagged = bucket_header.to_vec();
     for _ in 0..tags {
         tagged.extend([0x81, 0x00]);
         tagged.extend(vlan);

@@ -84,8 +84,8 @@ fn random_packets() {
 fn a_crowded_table() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
-    for sets in [1, 2, 3] {
-        let Some(mut both) = Both::new(sets) else {
+    for buckets in [1, 2, 3] {
+        let Some(mut both) = Both::new(buckets) else {
             return;
         };
         see_random(&mut both, seed, 6_000, (4, 20));

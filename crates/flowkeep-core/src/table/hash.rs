@@ -1,7 +1,7 @@
 //! The hash: symmetric, so that a tuple and its reverse have the same place, and keyed, so that
 //! nobody who does not know the seed can aim at a set.
 
-use super::layout::LANES;
+use super::layout::SLOTS;
 use crate::tuple::{Address, Flags, Tuple};
 
 /// A table's secret. Choose it at random, for each table anew.
@@ -96,7 +96,7 @@ const fn mix(word: u64) -> u64 {
 /// Where a tuple and its reverse may be: two sets, the tag that marks them there, and the slot that
 /// they take if they can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct BucketPair {
     /// The set that is looked at first.
     pub(super) first: u32,
     /// The other one; may be the same.
@@ -105,38 +105,38 @@ pub struct Place {
     pub(super) tag: u8,
     /// The slot of the first set that is tried before all others: whoever guesses right needs no
     /// tags.
-    pub(super) lane: u8,
+    pub(super) slot: u8,
 }
 
-impl Place {
+impl BucketPair {
     /// Divides the bits of a hash: the high bits of its two halves choose the sets, the lowest
     /// byte is the tag. They overlap only in tables of more than 2^24 sets, which are larger
     /// than 2^29 records, more than a `u32` names. The slot is chosen by the bits below those that
     /// choose the second set, which has no part in it.
     #[inline]
     #[must_use]
-    pub const fn new(hash: u64, sets: u32) -> Self {
-        let first = ((hash as u32 as u64 * sets as u64) >> 32) as u32;
-        let second = (((hash >> 32) * sets as u64) >> 32) as u32;
+    pub const fn new(hash: u64, buckets: u32) -> Self {
+        let first = ((hash as u32 as u64 * buckets as u64) >> 32) as u32;
+        let second = (((hash >> 32) * buckets as u64) >> 32) as u32;
         let tag = hash as u8;
-        let lane = (((hash >> 32) & 0xffff) * LANES as u64) >> 16;
+        let slot = (((hash >> 32) & 0xffff) * SLOTS as u64) >> 16;
         Self {
             first,
             second,
             tag: if tag == 0 { 1 } else { tag },
-            lane: lane as u8,
+            slot: slot as u8,
         }
     }
 
     /// The record of the slot that is tried before all others.
     #[inline(always)]
     pub(super) const fn home(self) -> u32 {
-        self.first * LANES as u32 + self.lane as u32
+        self.first * SLOTS as u32 + self.slot as u32
     }
 
     /// The sets that are looked at, the first one first. They may be the same.
     #[must_use]
-    pub const fn sets(self) -> [u32; 2] {
+    pub const fn buckets(self) -> [u32; 2] {
         [self.first, self.second]
     }
 }

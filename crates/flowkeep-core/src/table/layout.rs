@@ -11,9 +11,9 @@ use super::word::Word;
 
 /// Slots of a set. With two candidate sets of 48, random tuples fill at least 94 % of a table
 /// before the first refusal; with 32 it is 91 to 93 %, with 16 some 82 % (simulated, 100 seeds).
-pub const LANES: usize = 48;
+pub const SLOTS: usize = 48;
 /// Tags of a set, eight in a word.
-pub(super) const TAG_WORDS: usize = LANES / 8;
+pub(super) const TAG_WORDS: usize = SLOTS / 8;
 
 /// Changes whenever the meaning of any byte of the table changes.
 pub const LAYOUT_VERSION: u64 = 2;
@@ -25,7 +25,7 @@ pub const HEADER_BYTES: usize = 4096;
 /// The head of a set: one cache line.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
-pub struct Head<W> {
+pub struct BucketHeader<W> {
     /// A byte a slot: 0 for a free one, else some bits of the hash of what it holds.
     pub(super) tags: [W; TAG_WORDS],
     /// Bit 0 is set while somebody inserts a tuple whose first set this is. Above it, the second
@@ -36,11 +36,11 @@ pub struct Head<W> {
     pub(super) displaced: W,
 }
 
-impl<W> Head<W> {
+impl<W> BucketHeader<W> {
     /// The tags, a byte a slot, eight in a word from its lowest byte on.
     #[must_use]
     #[inline(always)]
-    pub const fn tags(&self) -> &[W; LANES / 8] {
+    pub const fn tags(&self) -> &[W; SLOTS / 8] {
         &self.tags
     }
 }
@@ -53,7 +53,7 @@ pub struct Record<W> {
     /// Generation in bits 0 to 15, marks in 16 to 31, lifetime in 32 to 63. Whether a slot is
     /// free, being written, expired, closed or answered is told by this word alone, and every
     /// change of owner goes through it by compare-and-swap.
-    pub(super) life: W,
+    pub(super) state: W,
     /// The tuple that the entry is stored under: see [`Tuple`](crate::tuple::Tuple).
     pub(super) tuple: [W; 5],
     /// Seconds of the last reports: egress in bits 0 to 31, ingress in 32 to 63.
@@ -81,7 +81,7 @@ pub struct Record<W> {
 impl<W: From<u64>> From<[u64; 16]> for Record<W> {
     fn from(words: [u64; 16]) -> Self {
         let [
-            life,
+            state,
             tuple @ ..,
             reports,
             seen,
@@ -95,7 +95,7 @@ impl<W: From<u64>> From<[u64; 16]> for Record<W> {
             last_seen,
         ] = words;
         Self {
-            life: life.into(),
+            state: state.into(),
             tuple: tuple.map(W::from),
             reports: reports.into(),
             seen: seen.into(),
@@ -116,8 +116,8 @@ impl<W: From<u64>> From<[u64; 16]> for Record<W> {
 pub struct Header<W> {
     magic: W,
     version: W,
-    sets: W,
-    lanes: W,
+    buckets: W,
+    slots: W,
     record_bytes: W,
     /// Ticks of [`Instant::ticks`](crate::tracker::Instant::ticks) a second.
     ticks_per_second: W,
@@ -127,7 +127,7 @@ pub struct Header<W> {
 }
 
 const _: () = {
-    assert!(size_of::<Head<u64>>() == 64);
+    assert!(size_of::<BucketHeader<u64>>() == 64);
     assert!(size_of::<Record<u64>>() == 128);
     assert!(size_of::<Header<u64>>() == HEADER_BYTES);
 };
@@ -139,7 +139,7 @@ pub enum Statistic {
     /// Entries stored in a free slot.
     Inserted,
     /// Entries stored in place of one under the same tuple.
-    Renewed,
+    Overwritten,
     /// Entries stored in place of an expired one.
     ReplacedExpired,
     /// Entries stored in place of a closed one.
@@ -160,7 +160,7 @@ impl Statistic {
     /// Every statistic.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Inserted,
-        Self::Renewed,
+        Self::Overwritten,
         Self::ReplacedExpired,
         Self::ReplacedClosed,
         Self::ReplacedUnanswered,
@@ -174,7 +174,7 @@ impl Statistic {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Inserted => "inserted",
-            Self::Renewed => "renewed",
+            Self::Overwritten => "overwritten",
             Self::ReplacedExpired => "replaced expired",
             Self::ReplacedClosed => "replaced closed",
             Self::ReplacedUnanswered => "replaced unanswered",
@@ -216,9 +216,9 @@ impl core::error::Error for LayoutError {}
 
 impl<W: Word> Header<W> {
     /// Describes an empty table: call it on zeroed memory, before anybody else sees it.
-    pub fn describe(&self, sets: u32, ticks_per_second: u64, seed: &Seed) {
-        self.sets.store(u64::from(sets));
-        self.lanes.store(LANES as u64);
+    pub fn describe(&self, buckets: u32, ticks_per_second: u64, seed: &Seed) {
+        self.buckets.store(u64::from(buckets));
+        self.slots.store(SLOTS as u64);
         self.record_bytes.store(size_of::<Record<W>>() as u64);
         self.ticks_per_second.store(ticks_per_second);
         for (word, &key) in self.seed.iter().zip(seed.words()) {
@@ -240,10 +240,10 @@ impl<W: Word> Header<W> {
             LAYOUT_VERSION => {}
             other => return Err(LayoutError::Version(other)),
         }
-        let sets = u32::try_from(self.sets.load()).map_err(|_| LayoutError::Corrupt)?;
-        let fits = sets != 0
-            && sets <= u32::MAX / LANES as u32
-            && self.lanes.load() == LANES as u64
+        let buckets = u32::try_from(self.buckets.load()).map_err(|_| LayoutError::Corrupt)?;
+        let fits = buckets != 0
+            && buckets <= u32::MAX / SLOTS as u32
+            && self.slots.load() == SLOTS as u64
             && self.record_bytes.load() == size_of::<Record<W>>() as u64
             && self.ticks_per_second.load() != 0;
         if !fits {
@@ -253,7 +253,7 @@ impl<W: Word> Header<W> {
         for (word, key) in words.iter_mut().zip(&self.seed) {
             *word = key.load();
         }
-        Ok((sets, Seed::from_words(words)))
+        Ok((buckets, Seed::from_words(words)))
     }
 
     /// Ticks a second of the clock that the table's times are of.
@@ -281,9 +281,9 @@ impl<W: Word> Header<W> {
 
 /// Bytes of a whole table of `sets` sets: header, heads, records.
 #[must_use]
-pub const fn table_bytes(sets: u32) -> u64 {
-    let heads = sets as u64 * size_of::<Head<u64>>() as u64;
-    let records = sets as u64 * LANES as u64 * size_of::<Record<u64>>() as u64;
+pub const fn table_bytes(buckets: u32) -> u64 {
+    let bucket_headers = buckets as u64 * size_of::<BucketHeader<u64>>() as u64;
+    let records = buckets as u64 * SLOTS as u64 * size_of::<Record<u64>>() as u64;
     // Records are aligned to their size, heads to half of it.
-    HEADER_BYTES as u64 + heads.next_multiple_of(size_of::<Record<u64>>() as u64) + records
+    HEADER_BYTES as u64 + bucket_headers.next_multiple_of(size_of::<Record<u64>>() as u64) + records
 }

@@ -1,9 +1,9 @@
 //! What the table asks of whoever owns its memory.
 
 #[cfg(target_arch = "bpf")]
-use super::Place;
+use super::BucketPair;
 use super::hash::Seed;
-use super::layout::{Head, Header, LANES, LayoutError, Record, Statistic};
+use super::layout::{BucketHeader, Header, LayoutError, Record, SLOTS, Statistic};
 use super::word::Word;
 #[cfg(target_arch = "bpf")]
 use crate::tuple::Tuple;
@@ -21,7 +21,7 @@ pub trait Memory {
     /// walks every one of them, in every look-up. With 8 there, that many others with the same tag
     /// hide an entry of a full set: one in 10^10, which whoever does not know the seed can't choose.
     /// It is stored anew then.
-    const CANDIDATES: usize = LANES;
+    const CANDIDATES: usize = SLOTS;
 
     /// Tries for a set's lock. It is held for the time of one insertion, by code that is not
     /// preempted in the kernel; in a program its holder may be, and then waiting longer than this
@@ -36,15 +36,15 @@ pub trait Memory {
     const COLLECTS: bool = true;
 
     /// How many sets there are; not 0.
-    fn sets(&self) -> u32;
+    fn buckets(&self) -> u32;
 
     /// The seed of the hash.
     fn seed(&self) -> &Seed;
 
     /// The head of a set, if there is such a set.
-    fn head(&self, set: u32) -> Option<&Head<Self::Word>>;
+    fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<Self::Word>>;
 
-    /// A record, if there is such a record. Set `s` has those from `s * LANES` on.
+    /// A record, if there is such a record. Set `s` has those from `s * SLOTS` on.
     fn record(&self, index: u32) -> Option<&Record<Self::Word>>;
 
     /// Counts something.
@@ -54,46 +54,46 @@ pub trait Memory {
     /// to walk through it once, and not for every search that there is in a program.
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
-    fn search(&self, place: Place, keys: &super::Keys) -> super::Sighting
+    fn search(&self, pair: BucketPair, keys: &super::Keys) -> super::Sighting
     where
         Self: Sized,
     {
-        super::search(self, place, keys)
+        super::search(self, pair, keys)
     }
 
-    /// Searches for a key that is to be stored, and [marks](super::search_and_mark_twins) its twins: in
+    /// Searches for a key that is to be stored, and [marks](super::search_and_flag_reverse) its twins: in
     /// a function of its own, as [`Self::search`].
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
-    fn search_and_mark_twins(&self, place: Place, tuple: &Tuple) -> super::Sighting
+    fn search_and_flag_reverse(&self, pair: BucketPair, tuple: &Tuple) -> super::Sighting
     where
         Self: Sized,
     {
-        super::search_and_mark_twins(self, place, tuple)
+        super::search_and_flag_reverse(self, pair, tuple)
     }
 
     /// The record of a place's two sets that is [least missed](super::expendable_record): in a
     /// function of its own, as [`Self::search`].
     #[cfg(target_arch = "bpf")]
     #[inline(always)]
-    fn least_loss(&self, place: Place, now: u32) -> Option<u32>
+    fn least_loss(&self, pair: BucketPair, now: u32) -> Option<u32>
     where
         Self: Sized,
     {
-        Some(super::expendable_record(self, place, now))
+        Some(super::expendable_record(self, pair, now))
     }
 
     /// The slots of a set whose tag is `tag`: bit `n` for slot `n`. Worth a processor's own
     /// instructions, which take `unsafe` code.
     #[inline(always)]
-    fn matching(head: &Head<Self::Word>, tag: u8) -> u64 {
-        head.matching(tag)
+    fn matching(bucket_header: &BucketHeader<Self::Word>, tag: u8) -> u64 {
+        bucket_header.matching(tag)
     }
 
     /// A hint that a set's head will be read soon.
     #[inline]
-    fn prefetch_head(&self, set: u32) {
-        let _ = set;
+    fn prefetch_bucket(&self, bucket: u32) {
+        let _ = bucket;
     }
 
     /// A hint that a record will be read soon.
@@ -107,7 +107,7 @@ pub trait Memory {
 #[derive(Clone, Copy, Debug)]
 pub struct Slices<'m, W> {
     header: &'m Header<W>,
-    heads: &'m [Head<W>],
+    bucket_headers: &'m [BucketHeader<W>],
     records: &'m [Record<W>],
     seed: Seed,
 }
@@ -119,17 +119,20 @@ impl<'m, W: Word> Slices<'m, W> {
     /// Why the header or the length of the slices is not that of a table.
     pub fn new(
         header: &'m Header<W>,
-        heads: &'m [Head<W>],
+        bucket_headers: &'m [BucketHeader<W>],
         records: &'m [Record<W>],
     ) -> Result<Self, LayoutError> {
-        let (sets, seed) = header.read()?;
-        let sets = sets as usize;
-        let (Some(heads), Some(records)) = (heads.get(..sets), records.get(..sets * LANES)) else {
+        let (buckets, seed) = header.read()?;
+        let buckets = buckets as usize;
+        let (Some(bucket_headers), Some(records)) = (
+            bucket_headers.get(..buckets),
+            records.get(..buckets * SLOTS),
+        ) else {
             return Err(LayoutError::Truncated);
         };
         Ok(Self {
             header,
-            heads,
+            bucket_headers,
             records,
             seed,
         })
@@ -146,8 +149,8 @@ impl<W: Word> Memory for Slices<'_, W> {
     type Word = W;
 
     #[inline]
-    fn sets(&self) -> u32 {
-        self.heads.len() as u32
+    fn buckets(&self) -> u32 {
+        self.bucket_headers.len() as u32
     }
 
     #[inline]
@@ -156,8 +159,8 @@ impl<W: Word> Memory for Slices<'_, W> {
     }
 
     #[inline]
-    fn head(&self, set: u32) -> Option<&Head<W>> {
-        self.heads.get(set as usize)
+    fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<W>> {
+        self.bucket_headers.get(bucket as usize)
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! Where entries live: what the tracker asks of a table, and our own table.
 //!
 //! The trait is small enough for a BPF map or a `HashMap` in a test. Our own table,
-//! [`SetTable`], is made of these rooms:
+//! [`BucketTable`], is made of these rooms:
 //!
 //! | room | what |
 //! | --- | --- |
@@ -17,32 +17,33 @@
 //! | `renewal` | the short way of packets whose connection goes on as it is |
 //! | `walk` | iteration, counting and the expiry sweep |
 
-mod glance;
+mod buckets;
 mod hash;
+mod home;
 mod insert;
 mod layout;
 mod memory;
-#[cfg_attr(target_arch = "bpf", path = "verified.rs")]
+#[cfg_attr(target_arch = "bpf", path = "bounded_probe.rs")]
 mod probe;
 mod record;
 mod renewal;
-mod sets;
 mod walk;
 mod word;
 
-pub use hash::{Place, Seed};
+pub use buckets::{BucketTable, Keys};
+pub use hash::{BucketPair, Seed};
 #[cfg(target_arch = "bpf")]
 pub use insert::expendable_record;
-pub use insert::{Evict, Gone, Replaced, Watch};
+pub use insert::{EvictLimit, EvictReason, Evicted, EvictionObserver};
 pub use layout::{
-    HEADER_BYTES, Head, Header, LANES, LAYOUT_VERSION, LayoutError, Record, Statistic, table_bytes,
+    BucketHeader, HEADER_BYTES, Header, LAYOUT_VERSION, LayoutError, Record, SLOTS, Statistic,
+    table_bytes,
 };
 pub use memory::{Memory, Slices};
 #[cfg(target_arch = "bpf")]
-pub use probe::{Sighting, search, search_and_mark_twins};
+pub use probe::{Sighting, search, search_and_flag_reverse};
 pub use record::Handle;
 pub use renewal::Renewal;
-pub use sets::{Keys, SetTable};
 pub use walk::{Census, Sweep};
 pub use word::Word;
 
@@ -59,7 +60,7 @@ use crate::tuple::{Address, Tuple};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found<S> {
     /// The entry.
-    pub slot: S,
+    pub handle: S,
     /// It is that of the first tuple, which takes precedence; else that of the second, and the
     /// first is not there.
     pub is_first: bool,
@@ -71,43 +72,43 @@ pub struct Found<S> {
 /// that is safe.
 pub trait Table {
     /// A handle to one entry.
-    type Slot<'t>: Slot
+    type Handle<'t>: EntryHandle
     where
         Self: 't;
     /// Where a tuple's entry would be: computed once a packet, the same for a tuple and its
     /// reverse.
-    type Place: Copy;
+    type Hash: Copy;
 
     /// Where the entry of `tuple` and that of its reverse would be.
-    fn place(&self, tuple: &Tuple) -> Self::Place;
+    fn hash(&self, tuple: &Tuple) -> Self::Hash;
 
     /// Looks for `tuple`, which is at `place`.
-    fn find(&self, place: Self::Place, tuple: &Tuple) -> Option<Self::Slot<'_>>;
+    fn find(&self, hash: Self::Hash, tuple: &Tuple) -> Option<Self::Handle<'_>>;
 
     /// Looks for `first` and for `second` in one pass; both are at `place`.
     #[inline]
     fn probe(
         &self,
-        place: Self::Place,
+        hash: Self::Hash,
         first: &Tuple,
         second: &Tuple,
-    ) -> Option<Found<Self::Slot<'_>>> {
-        let found = |is_first| move |slot| Found { slot, is_first };
-        self.find(place, first)
+    ) -> Option<Found<Self::Handle<'_>>> {
+        let found = |is_first| move |handle| Found { handle, is_first };
+        self.find(hash, first)
             .map(found(true))
-            .or_else(|| self.find(place, second).map(found(false)))
+            .or_else(|| self.find(hash, second).map(found(false)))
     }
 
     /// As [`Self::probe`], but at a glance: only where an entry most likely is. What is found is what
     /// a probe would find; `None` says nothing.
     #[inline]
-    fn glance(
+    fn probe_home(
         &self,
-        place: Self::Place,
+        hash: Self::Hash,
         first: &Tuple,
         second: &Tuple,
-    ) -> Option<Found<Self::Slot<'_>>> {
-        let _ = (place, first, second);
+    ) -> Option<Found<Self::Handle<'_>>> {
+        let _ = (hash, first, second);
         None
     }
 
@@ -117,17 +118,17 @@ pub trait Table {
     /// Why the table refuses. It is then unchanged.
     fn insert(
         &self,
-        place: Self::Place,
+        hash: Self::Hash,
         tuple: &Tuple,
         entry: &Entry,
         now: Instant,
-    ) -> Result<Self::Slot<'_>, Refusal>;
+    ) -> Result<Self::Handle<'_>, Refusal>;
 }
 
 /// A handle to an entry that was found. The entry may go at any time; what is done through the
 /// handle then has no effect on whatever took its place, but for what the table's documentation
 /// says.
-pub trait Slot: Copy {
+pub trait EntryHandle: Copy {
     /// What packets change; `None` if the entry is gone.
     fn progress(&self) -> Option<Progress>;
 

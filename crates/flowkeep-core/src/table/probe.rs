@@ -1,15 +1,15 @@
 //! Probing, for processors that work ahead.
 
 use super::Record;
-use super::glance::mark_twins;
-use super::hash::Place;
-use super::insert::Watch;
-use super::layout::LANES;
+use super::buckets::{BucketTable, Keys};
+use super::hash::BucketPair;
+use super::home::flag_reverse;
+use super::insert::EvictionObserver;
+use super::layout::SLOTS;
 use super::memory::Memory;
-use super::record::{Handle, Life};
-use super::sets::{Keys, SetTable};
+use super::record::{Handle, StateWord};
 use super::word::Word;
-use crate::entry::Marks;
+use crate::entry::EntryFlags;
 use crate::table::Found;
 use crate::tuple::Tuple;
 
@@ -24,43 +24,43 @@ struct Sighting<'t, W> {
 
 // What is apart from the usual way takes its keys by value, for the same reason: a reference to
 // them would keep them in memory on every way.
-impl<M: Memory, O: Watch> SetTable<M, O> {
+impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
     /// Whether a record is that of one of two keys.
     ///
     /// Which of the two it is stays data, not a branch: see [`Found`].
     #[inline(always)]
     fn compare(&self, index: u32, keys: &Keys) -> Option<Sighting<'_, M::Word>> {
         let record = self.memory.record(index)?;
-        let life = Life(record.life.load_acquire());
+        let state = StateWord(record.state.load_acquire());
         let is_first = keys.differ_first(record) == 0;
         let is_second = keys.differ_second(record) == 0;
-        if !((is_first | is_second) & life.live()) {
+        if !((is_first | is_second) & state.live()) {
             return None;
         }
         if M::SHARED {
             M::Word::fence_acquire();
-            let again = Life(record.life.load());
-            if !again.live() || again.generation() != life.generation() {
+            let again = StateWord(record.state.load());
+            if !again.live() || again.generation() != state.generation() {
                 return None;
             }
         }
         Some(Sighting {
             record,
             index,
-            generation: life.generation(),
+            generation: state.generation(),
             is_first,
         })
     }
 
     /// Looks for two keys among the slots of a set whose tag is theirs. The first takes precedence.
     #[inline(never)]
-    fn scan(&self, set: u32, mut matching: u64, keys: Keys) -> Option<Sighting<'_, M::Word>> {
+    fn scan(&self, bucket: u32, mut matching: u64, keys: Keys) -> Option<Sighting<'_, M::Word>> {
         let mut found = None;
         for _ in 0..M::CANDIDATES {
             if matching == 0 {
                 break;
             }
-            let index = set * LANES as u32 + matching.trailing_zeros();
+            let index = bucket * SLOTS as u32 + matching.trailing_zeros();
             matching &= matching - 1;
             if let Some(candidate) = self.compare(index, &keys) {
                 let decided = candidate.is_first;
@@ -75,50 +75,54 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
     /// Looks for two keys in the second set of a place.
     #[inline(never)]
-    fn search_second(&self, set: u32, tag: u8, keys: Keys) -> Option<Sighting<'_, M::Word>> {
-        let matching = M::matching(self.memory.head(set)?, tag);
-        self.scan(set, matching, keys)
+    fn search_second(&self, bucket: u32, tag: u8, keys: Keys) -> Option<Sighting<'_, M::Word>> {
+        let matching = M::matching(self.memory.bucket_header(bucket)?, tag);
+        self.scan(bucket, matching, keys)
     }
 
     /// Looks for a key that is to be stored, and if it is not there marks the twins that it is to
     /// have. Also returns the mark that its own entry is to have: what is found may go, and may have
     /// had a twin.
     #[inline(always)]
-    pub(super) fn search_and_mark_twins(
+    pub(super) fn search_and_flag_reverse(
         &self,
-        place: Place,
+        pair: BucketPair,
         tuple: &Tuple,
-    ) -> (Option<Handle<'_, M::Word>>, Marks) {
-        let Some(found) = self.search(place, &Keys::with_twin(*tuple)) else {
-            return (None, Marks::NONE);
+    ) -> (Option<Handle<'_, M::Word>>, EntryFlags) {
+        let Some(found) = self.search(pair, &Keys::with_reverse(*tuple)) else {
+            return (None, EntryFlags::NONE);
         };
         if found.is_first {
-            return (Some(found.slot), Marks::TWIN);
+            return (Some(found.handle), EntryFlags::HAS_REVERSE);
         }
-        mark_twins(&self.memory, place, tuple);
-        (None, Marks::TWIN)
+        flag_reverse(&self.memory, pair, tuple);
+        (None, EntryFlags::HAS_REVERSE)
     }
 
     /// Looks for two keys in both sets of a place.
     #[inline(always)]
-    pub(super) fn search(&self, place: Place, keys: &Keys) -> Option<Found<Handle<'_, M::Word>>> {
-        let head = self.memory.head(place.first)?;
-        let matching = M::matching(head, place.tag);
+    pub(super) fn search(
+        &self,
+        pair: BucketPair,
+        keys: &Keys,
+    ) -> Option<Found<Handle<'_, M::Word>>> {
+        let bucket_header = self.memory.bucket_header(pair.first)?;
+        let matching = M::matching(bucket_header, pair.tag);
         // Most often one slot has the tag, and it is the one.
         let alone = matching & matching.wrapping_sub(1) == 0;
         let mut found = if !alone {
-            self.scan(place.first, matching, *keys)
+            self.scan(pair.first, matching, *keys)
         } else if matching != 0 {
-            let index = place.first * LANES as u32 + matching.trailing_zeros();
+            let index = pair.first * SLOTS as u32 + matching.trailing_zeros();
             self.compare(index, keys)
         } else {
             None
         };
-        if head.displaced.load() != 0
-            && place.second != place.first
+        if bucket_header.displaced.load() != 0
+            && pair.second != pair.first
             && !found.as_ref().is_some_and(|found| found.is_first)
         {
-            let elsewhere = self.search_second(place.second, place.tag, *keys);
+            let elsewhere = self.search_second(pair.second, pair.tag, *keys);
             found = elsewhere.or(found);
         }
         let Sighting {
@@ -128,7 +132,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             is_first,
         } = found?;
         Some(Found {
-            slot: Handle::new(record, index, generation, M::SHARED),
+            handle: Handle::new(record, index, generation, M::SHARED),
             is_first,
         })
     }

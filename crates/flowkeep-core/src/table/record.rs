@@ -2,8 +2,8 @@
 
 use super::layout::Record;
 use super::word::Word;
-use crate::entry::{Counters, Entry, Marks, Progress};
-use crate::table::{Renewal, Slot};
+use crate::entry::{Counters, Entry, EntryFlags, Progress};
+use crate::table::{EntryHandle, Renewal};
 use crate::tracker::{Direction, Instant};
 use crate::tuple::{Address, Tuple};
 
@@ -11,14 +11,14 @@ use crate::tuple::{Address, Tuple};
 const PACKETS_BITS: u32 = 48;
 const PACKETS_MASK: u64 = (1 << PACKETS_BITS) - 1;
 
-/// The word that tells what a slot is: see [`Record::life`].
+/// The word that tells what a slot is: see [`Record::state`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Life(pub(super) u64);
+pub(super) struct StateWord(pub(super) u64);
 
-impl Life {
+impl StateWord {
     #[inline]
-    pub(super) const fn new(lifetime: u32, marks: Marks, generation: u16) -> Self {
-        Self((lifetime as u64) << 32 | (marks.0 as u64) << 16 | generation as u64)
+    pub(super) const fn new(lifetime: u32, entry_flags: EntryFlags, generation: u16) -> Self {
+        Self((lifetime as u64) << 32 | (entry_flags.0 as u64) << 16 | generation as u64)
     }
 
     #[inline]
@@ -27,8 +27,8 @@ impl Life {
     }
 
     #[inline]
-    pub(super) const fn marks(self) -> Marks {
-        Marks((self.0 >> 16) as u16)
+    pub(super) const fn entry_flags(self) -> EntryFlags {
+        EntryFlags((self.0 >> 16) as u16)
     }
 
     #[inline]
@@ -36,28 +36,28 @@ impl Life {
         (self.0 >> 32) as u32
     }
 
-    /// See [`Marks::TWIN`].
+    /// See [`EntryFlags::HAS_REVERSE`].
     #[inline]
-    pub(super) const fn twin(self) -> bool {
-        self.marks().contains(Marks::TWIN)
+    pub(super) const fn has_reverse(self) -> bool {
+        self.entry_flags().contains(EntryFlags::HAS_REVERSE)
     }
 
     #[inline]
     pub(super) const fn live(self) -> bool {
-        self.marks().contains(Marks::LIVE)
+        self.entry_flags().contains(EntryFlags::LIVE)
     }
 
     #[inline]
     pub(super) const fn free(self) -> bool {
         !self
-            .marks()
-            .intersects(Marks(Marks::LIVE.0 | Marks::BUSY.0))
+            .entry_flags()
+            .intersects(EntryFlags(EntryFlags::LIVE.0 | EntryFlags::BUSY.0))
     }
 
     /// What a slot is while its next owner writes it.
     #[inline]
     pub(super) const fn claimed(self) -> Self {
-        Self::new(0, Marks::BUSY, self.generation().wrapping_add(1))
+        Self::new(0, EntryFlags::BUSY, self.generation().wrapping_add(1))
     }
 }
 
@@ -116,11 +116,11 @@ impl<'t, W: Word> Handle<'t, W> {
         self.record
     }
 
-    /// The life word, if the entry is still the one that was found.
+    /// The state word, if the entry is still the one that was found.
     #[inline]
-    pub(super) fn life(&self) -> Option<Life> {
-        let life = Life(self.record.life.load_acquire());
-        (life.live() && life.generation() == self.generation).then_some(life)
+    pub(super) fn state(&self) -> Option<StateWord> {
+        let state = StateWord(self.record.state.load_acquire());
+        (state.live() && state.generation() == self.generation).then_some(state)
     }
 
     /// The tuple that the entry is stored under, if it is still there.
@@ -128,7 +128,7 @@ impl<'t, W: Word> Handle<'t, W> {
     pub fn tuple(&self) -> Option<Tuple> {
         let tuple = self.record.read_tuple();
         W::fence_acquire();
-        self.life().map(|_| tuple)
+        self.state().map(|_| tuple)
     }
 
     #[inline]
@@ -172,8 +172,8 @@ impl<W: Word> Record<W> {
     /// The entry's marks, whether or not the slot holds an entry.
     #[must_use]
     #[inline]
-    pub fn marks(&self) -> Marks {
-        visible(Life(self.life.load()).marks())
+    pub fn entry_flags(&self) -> EntryFlags {
+        visible(StateWord(self.state.load()).entry_flags())
     }
 
     #[inline]
@@ -182,7 +182,7 @@ impl<W: Word> Record<W> {
         Tuple::from_words([a.load(), b.load(), c.load(), d.load(), e.load()])
     }
 
-    /// Writes everything but the life word. The caller has claimed the slot.
+    /// Writes everything but the state word. The caller has claimed the slot.
     #[inline]
     pub(super) fn write(&self, tuple: &Tuple, entry: &Entry) {
         for (word, value) in self.tuple.iter().zip(tuple.words()) {
@@ -206,15 +206,15 @@ impl<W: Word> Record<W> {
         self.last_seen.store(entry.last_seen);
     }
 
-    /// The entry, whose life word was `life`. Only what one owner wrote belongs together: the
-    /// caller has claimed the slot, or checks the life word afterwards.
-    pub(super) fn read(&self, life: Life) -> Entry {
+    /// The entry, whose state word was `state`. Only what one owner wrote belongs together: the
+    /// caller has claimed the slot, or checks the state word afterwards.
+    pub(super) fn read(&self, state: StateWord) -> Entry {
         let (reports, seen) = (self.reports.load(), self.seen.load());
         let (tx_packets, created) = (self.tx_packets.load(), self.created.load());
         Entry {
             progress: Progress {
-                lifetime: life.lifetime(),
-                marks: visible(life.marks()),
+                lifetime: state.lifetime(),
+                entry_flags: visible(state.entry_flags()),
                 tx_flags: seen as u8,
                 rx_flags: (seen >> 8) as u8,
                 last_tx_report: reports as u32,
@@ -244,16 +244,16 @@ impl<W: Word> Record<W> {
         self.snapshot().map(|(_, tuple, entry)| (tuple, entry))
     }
 
-    /// As [`Self::contents`], with the life word.
-    pub(super) fn snapshot(&self) -> Option<(Life, Tuple, Entry)> {
-        let before = Life(self.life.load_acquire());
+    /// As [`Self::contents`], with the state word.
+    pub(super) fn snapshot(&self) -> Option<(StateWord, Tuple, Entry)> {
+        let before = StateWord(self.state.load_acquire());
         if !before.live() {
             return None;
         }
         let tuple = self.read_tuple();
         let entry = self.read(before);
         W::fence_acquire();
-        let after = Life(self.life.load());
+        let after = StateWord(self.state.load());
         (after.live() && after.generation() == before.generation())
             .then_some((before, tuple, entry))
     }
@@ -261,8 +261,10 @@ impl<W: Word> Record<W> {
 
 /// Without the marks that are the table's own.
 #[inline]
-pub(super) const fn visible(marks: Marks) -> Marks {
-    Marks(marks.0 & !(Marks::LIVE.0 | Marks::BUSY.0 | Marks::TWIN.0))
+pub(super) const fn visible(entry_flags: EntryFlags) -> EntryFlags {
+    EntryFlags(
+        entry_flags.0 & !(EntryFlags::LIVE.0 | EntryFlags::BUSY.0 | EntryFlags::HAS_REVERSE.0),
+    )
 }
 
 #[inline]
@@ -275,14 +277,14 @@ const fn flags(progress: &Progress) -> u64 {
     progress.tx_flags as u64 | (progress.rx_flags as u64) << 8
 }
 
-impl<W: Word> Slot for Handle<'_, W> {
+impl<W: Word> EntryHandle for Handle<'_, W> {
     #[inline]
     fn progress(&self) -> Option<Progress> {
-        let life = self.life()?;
+        let state = self.state()?;
         let (reports, seen) = (self.record.reports.load(), self.record.seen.load());
         Some(Progress {
-            lifetime: life.lifetime(),
-            marks: visible(life.marks()),
+            lifetime: state.lifetime(),
+            entry_flags: visible(state.entry_flags()),
             tx_flags: seen as u8,
             rx_flags: (seen >> 8) as u8,
             last_tx_report: reports as u32,
@@ -292,21 +294,21 @@ impl<W: Word> Slot for Handle<'_, W> {
 
     #[inline]
     fn advance(&self, before: &Progress, after: &Progress) -> bool {
-        let life = |progress: &Progress, own: Marks| {
-            let marks = Marks(progress.marks.0 | Marks::LIVE.0 | own.0);
-            Life::new(progress.lifetime, marks, self.generation)
+        let state = |progress: &Progress, own: EntryFlags| {
+            let entry_flags = EntryFlags(progress.entry_flags.0 | EntryFlags::LIVE.0 | own.0);
+            StateWord::new(progress.lifetime, entry_flags, self.generation)
         };
-        let current = Life(self.record.life.load());
-        let own = Marks(current.marks().0 & Marks::TWIN.0);
-        if current != life(before, own) {
+        let current = StateWord(self.record.state.load());
+        let own = EntryFlags(current.entry_flags().0 & EntryFlags::HAS_REVERSE.0);
+        if current != state(before, own) {
             return false;
         }
-        let new = life(after, own);
+        let new = state(after, own);
         if !self.shared {
             // Whether an entry changes is hard to predict: a branch on it costs more than a store
             // of what is there already.
-            self.record.life.store(new.0);
-        } else if current != new && !self.record.life.exchange(current.0, new.0) {
+            self.record.state.store(new.0);
+        } else if current != new && !self.record.state.exchange(current.0, new.0) {
             return false;
         }
         // Flags and stamps decide only what is reported. Where two processors add a flag at the
@@ -326,17 +328,17 @@ impl<W: Word> Slot for Handle<'_, W> {
     #[inline(always)]
     fn renew(&self, renewal: &Renewal) -> Option<bool> {
         let record = self.record;
-        let words = [&record.life, &record.seen, &record.reports].map(W::load);
-        let [life, seen, reports] = words;
+        let words = [&record.state, &record.seen, &record.reports].map(W::load);
+        let [state, seen, reports] = words;
         let renewed = renewal.of(self.generation, words)?;
         if !self.shared {
             // Whether an entry changes is hard to predict: a branch on it costs more than a store
             // of what is there already.
-            record.life.store(renewed.life);
+            record.state.store(renewed.state);
             record.seen.store(renewed.seen);
             record.reports.store(renewed.reports);
         } else {
-            if renewed.life != life && !record.life.exchange(life, renewed.life) {
+            if renewed.state != state && !record.state.exchange(state, renewed.state) {
                 return None;
             }
             if renewed.seen != seen {
@@ -363,19 +365,19 @@ impl<W: Word> Slot for Handle<'_, W> {
     }
 
     fn entry(&self) -> Option<Entry> {
-        let entry = self.record.read(self.life()?);
+        let entry = self.record.read(self.state()?);
         W::fence_acquire();
-        self.life().map(|_| entry)
+        self.state().map(|_| entry)
     }
 
     fn set_rev_nat_index(&self, index: u16) {
-        if self.life().is_some() {
+        if self.state().is_some() {
             self.replace_bits(&self.record.seen, 0xffff << 16, u64::from(index) << 16);
         }
     }
 
     fn set_nat_address(&self, address: Address) {
-        if self.life().is_some() {
+        if self.state().is_some() {
             let [n0, n1] = address.words();
             self.record.nat[0].store(n0);
             self.record.nat[1].store(n1);
@@ -383,7 +385,7 @@ impl<W: Word> Slot for Handle<'_, W> {
     }
 
     fn set_rx_bytes(&self, bytes: u64) {
-        if self.life().is_some() {
+        if self.state().is_some() {
             self.record.rx_bytes.store(bytes);
         }
     }

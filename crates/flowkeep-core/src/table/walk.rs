@@ -1,19 +1,19 @@
 //! Iteration, counting and the expiry sweep.
 
-use super::insert::Watch;
-use super::layout::LANES;
+use super::buckets::BucketTable;
+use super::insert::EvictionObserver;
+use super::layout::SLOTS;
 use super::memory::Memory;
-use super::record::{Handle, Life};
-use super::sets::SetTable;
+use super::record::{Handle, StateWord};
 use super::word::Word;
-use crate::entry::{Entry, Marks};
+use crate::entry::{Entry, EntryFlags};
 use crate::tuple::Tuple;
 
 /// How many entries are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// Slots that hold an entry, expired or not.
-    pub live: u64,
+    pub entries: u64,
     /// Past their lifetime, and not collected yet.
     pub expired: u64,
     /// Closing in both directions.
@@ -35,9 +35,9 @@ pub struct Sweep {
     pub removed: u64,
 }
 
-impl<M: Memory, O: Watch> SetTable<M, O> {
+impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
     fn records(&self) -> u32 {
-        self.memory.sets().saturating_mul(LANES as u32)
+        self.memory.buckets().saturating_mul(SLOTS as u32)
     }
 
     /// Every entry, with its tuple and a handle. An entry that is replaced while it is read is
@@ -50,8 +50,8 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
     #[must_use]
     pub fn at(&self, index: u32) -> Option<(Handle<'_, M::Word>, Tuple, Entry)> {
         let record = self.memory.record(index)?;
-        let (life, tuple, entry) = record.snapshot()?;
-        let handle = Handle::new(record, index, life.generation(), M::SHARED);
+        let (state, tuple, entry) = record.snapshot()?;
+        let handle = Handle::new(record, index, state.generation(), M::SHARED);
         Some((handle, tuple, entry))
     }
 
@@ -62,19 +62,19 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             let Some(record) = self.memory.record(index) else {
                 break;
             };
-            let life = Life(record.life.load());
-            if !life.live() {
+            let state = StateWord(record.state.load());
+            if !state.live() {
                 continue;
             }
-            census.live += 1;
-            let marks = life.marks();
-            let kind = if life.lifetime() < now {
+            census.entries += 1;
+            let entry_flags = state.entry_flags();
+            let kind = if state.lifetime() < now {
                 &mut census.expired
-            } else if marks.contains(Marks::CLOSED) {
+            } else if entry_flags.contains(EntryFlags::CLOSED) {
                 &mut census.closed
-            } else if marks.intersects(Marks::CLOSED) {
+            } else if entry_flags.intersects(EntryFlags::CLOSED) {
                 &mut census.closing
-            } else if marks.answered() {
+            } else if entry_flags.answered() {
                 &mut census.answered
             } else {
                 &mut census.unanswered
@@ -101,15 +101,15 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
             let Some(record) = self.memory.record(index) else {
                 break;
             };
-            let life = Life(record.life.load());
-            if !life.live() || life.lifetime() >= now {
+            let state = StateWord(record.state.load());
+            if !state.live() || state.lifetime() >= now {
                 continue;
             }
-            let Some((life, tuple, entry)) = record.snapshot() else {
+            let Some((state, tuple, entry)) = record.snapshot() else {
                 continue;
             };
-            let handle = Handle::new(record, index, life.generation(), M::SHARED);
-            if self.remove_if(&handle, |life| life.lifetime() < now) {
+            let handle = Handle::new(record, index, state.generation(), M::SHARED);
+            if self.remove_if(&handle, |state| state.lifetime() < now) {
                 expired(&tuple, &entry);
                 removed += 1;
             }

@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 use super::refresh::refresh;
 use super::{Direction, Instant, State, Tracker};
 use crate::Error;
-use crate::entry::{Counters, Entry, Marks, Progress};
+use crate::entry::{Counters, Entry, EntryFlags, Progress};
 use crate::error::Refusal;
 use crate::packet::{protocol, tcp};
 use crate::rules::Rules;
@@ -78,7 +78,11 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     // In BPF, most of the entry is constant then and needs no room on the stack.
     #[cfg_attr(target_arch = "bpf", inline(always))]
     #[cfg_attr(not(target_arch = "bpf"), inline)]
-    pub fn create(&self, tuple: &mut Tuple, creation: &Creation<'_>) -> Result<T::Slot<'a>, Error> {
+    pub fn create(
+        &self,
+        tuple: &mut Tuple,
+        creation: &Creation<'_>,
+    ) -> Result<T::Handle<'a>, Error> {
         let direction = match creation.direction {
             Direction::Forwarded => Direction::Egress,
             direction => direction,
@@ -93,7 +97,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             state.give::<R>(&mut entry, direction);
         }
         let tcp_flags = (tuple.protocol() == protocol::TCP).then_some(tcp::SYN);
-        entry.progress.marks.set(Marks::TCP, tcp_flags.is_some());
+        entry
+            .progress
+            .entry_flags
+            .set(EntryFlags::TCP, tcp_flags.is_some());
         refresh(
             &mut entry.progress,
             self.settings,
@@ -123,7 +130,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 _ => entry.tx = first,
             }
         }
-        let slot = self.store(tuple, &entry, now)?;
+        let handle = self.store(tuple, &entry, now)?;
         if R::LOOPBACK_ENTRY
             && let Some(looped) = loopback_tuple(tuple, direction, creation.state)
         {
@@ -134,17 +141,17 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         if !R::RELATED_ENTRY_FIRST
             && let Some(related) = related
         {
-            entry.progress.marks.insert(Marks::SEEN_NON_SYN);
+            entry.progress.entry_flags.insert(EntryFlags::SEEN_NON_SYN);
             self.store(&related, &entry, now)?;
         }
-        Ok(slot)
+        Ok(handle)
     }
 
     #[inline]
-    fn store(&self, tuple: &Tuple, entry: &Entry, now: Instant) -> Result<T::Slot<'a>, Error> {
+    fn store(&self, tuple: &Tuple, entry: &Entry, now: Instant) -> Result<T::Handle<'a>, Error> {
         let refused = |refusal: Refusal| Error::NotCreated(refusal);
         self.table
-            .insert(self.table.place(tuple), tuple, entry, now)
+            .insert(self.table.hash(tuple), tuple, entry, now)
             .map_err(refused)
     }
 }
@@ -162,16 +169,16 @@ fn first_flags(
     now: Instant,
 ) {
     let (seen, closing) = if direction.is_ingress() {
-        (&mut progress.rx_flags, Marks::RX_CLOSING)
+        (&mut progress.rx_flags, EntryFlags::RX_CLOSING)
     } else {
-        (&mut progress.tx_flags, Marks::TX_CLOSING)
+        (&mut progress.tx_flags, EntryFlags::TX_CLOSING)
     };
     *seen = flags & settings.report_flags;
     if flags & tcp::RST != 0 {
-        progress.marks.insert(Marks::CLOSED);
+        progress.entry_flags.insert(EntryFlags::CLOSED);
         progress.lifetime = now.seconds.wrapping_add(settings.close);
     } else if flags & tcp::FIN != 0 {
-        progress.marks.insert(closing);
+        progress.entry_flags.insert(closing);
     }
 }
 

@@ -5,10 +5,10 @@ use core::hint::select_unpredictable;
 use super::refresh::{expire_in, refresh};
 use super::{Direction, Instant, State, Status, Tracker};
 use crate::Error;
-use crate::entry::{Entry, Marks, Progress};
+use crate::entry::{Entry, EntryFlags, Progress};
 use crate::packet::{Packet, protocol, tcp};
 use crate::rules::Rules;
-use crate::table::{Found, Renewal, Slot, Table};
+use crate::table::{EntryHandle, Found, Renewal, Table};
 use crate::tuple::{Flags, Tuple};
 
 /// Which directions are looked up.
@@ -135,7 +135,7 @@ pub struct Lookup<S> {
     /// How many bytes of it are worth reporting; `None` leaves the caller's value as it is.
     pub monitor: Option<u32>,
     /// The entry, unless the packet is new.
-    pub slot: Option<S>,
+    pub handle: Option<S>,
     /// The packet begins again a connection that was closing.
     pub reopened: bool,
     /// The look-up ended with the reverse direction.
@@ -253,15 +253,15 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         packet: &Packet,
         request: &Request,
         state: Option<&mut State>,
-    ) -> Result<Lookup<T::Slot<'a>>, Error> {
-        self.lookup_at(self.place(packet), packet, request, state)
+    ) -> Result<Lookup<T::Handle<'a>>, Error> {
+        self.lookup_at(self.hash(packet), packet, request, state)
     }
 
     /// Where the entry of a packet's connection would be, whatever the packet's direction.
     #[inline]
-    pub fn place(&self, packet: &Packet) -> T::Place {
+    pub fn hash(&self, packet: &Packet) -> T::Hash {
         self.table
-            .place(packet.quote.as_ref().unwrap_or(&packet.tuple))
+            .hash(packet.quote.as_ref().unwrap_or(&packet.tuple))
     }
 
     /// [`Self::lookup`] of a packet whose [`Self::place`] is known: for callers that look up in
@@ -272,50 +272,50 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     #[inline(always)]
     pub fn lookup_at(
         &self,
-        place: T::Place,
+        hash: T::Hash,
         packet: &Packet,
         request: &Request,
         state: Option<&mut State>,
-    ) -> Result<Lookup<T::Slot<'a>>, Error> {
+    ) -> Result<Lookup<T::Handle<'a>>, Error> {
         if let Some(quote) = &packet.quote {
-            return self.relate(place, quote, request);
+            return self.relate(hash, quote, request);
         }
-        Ok(self.lookup_tuple(place, &packet.tuple, packet.tcp_flags, request, state))
+        Ok(self.lookup_tuple(hash, &packet.tuple, packet.tcp_flags, request, state))
     }
 
     /// [`Self::lookup_at`] of a packet that quotes none, whose tuple and TCP flags are these.
     #[inline(always)]
     pub fn lookup_tuple(
         &self,
-        place: T::Place,
+        hash: T::Hash,
         tuple: &Tuple,
         tcp_flags: u8,
         request: &Request,
         state: Option<&mut State>,
-    ) -> Lookup<T::Slot<'a>> {
+    ) -> Lookup<T::Handle<'a>> {
         let keys = request.keys(tuple);
         let [reverse, forward] = &keys;
         let asks = Asks {
             tcp_flags: (tuple.protocol() == protocol::TCP).then_some(tcp_flags),
             request,
         };
-        let found = |is_first| move |slot| Found { slot, is_first };
+        let found = |is_first| move |handle| Found { handle, is_first };
         let found = match request.scope {
-            Scope::Both => self.table.probe(place, reverse, forward),
-            Scope::Reverse => self.table.find(place, reverse).map(found(true)),
-            Scope::Forward => self.table.find(place, forward).map(found(false)),
+            Scope::Both => self.table.probe(hash, reverse, forward),
+            Scope::Reverse => self.table.find(hash, reverse).map(found(true)),
+            Scope::Forward => self.table.find(hash, forward).map(found(false)),
         };
         let Some(found) = found else {
             let is_reverse = request.scope == Scope::Reverse;
             let key = if is_reverse { reverse } else { forward };
             return self.new_connection(Some(self.settings.report_headers), key, is_reverse, false);
         };
-        if <T::Slot<'a> as Slot>::RENEWS
+        if <T::Handle<'a> as EntryHandle>::RENEWS
             && asks.is_plain::<R>()
             && let Some(due) = self.renew(&found, &asks)
         {
             if let Some(state) = state
-                && let Some(entry) = found.slot.entry()
+                && let Some(entry) = found.handle.entry()
             {
                 state.fill::<R>(&entry, request.direction.of_entry(found.is_first));
             }
@@ -324,9 +324,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         if cfg!(target_arch = "bpf") {
             // One function, so that nothing is on the kernel's small stack twice. The keys anew, so
             // that they need not be there all the while.
-            self.touch_all(place, found, &request.keys(tuple), &asks, state)
+            self.touch_all(hash, found, &request.keys(tuple), &asks, state)
         } else {
-            self.touch_apart(place, found, *tuple, asks.tcp_flags, *request, state)
+            self.touch_apart(hash, found, *tuple, asks.tcp_flags, *request, state)
         }
     }
 
@@ -340,12 +340,12 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// # Errors
     /// What was found, if it is not that simple.
     #[inline(always)]
-    pub fn glance(
+    pub fn fast_path(
         &self,
         tuple: &Tuple,
         tcp_flags: u8,
         request: &Request,
-    ) -> Result<Lookup<T::Slot<'a>>, Option<Found<T::Slot<'a>>>> {
+    ) -> Result<Lookup<T::Handle<'a>>, Option<Found<T::Handle<'a>>>> {
         let keys = request.keys(tuple);
         let asks = Asks {
             tcp_flags: (tuple.protocol() == protocol::TCP).then_some(tcp_flags),
@@ -357,7 +357,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             return Err(None);
         }
         let [reverse, forward] = &keys;
-        let Some(found) = self.table.glance(self.table.place(tuple), reverse, forward) else {
+        let Some(found) = self
+            .table
+            .probe_home(self.table.hash(tuple), reverse, forward)
+        else {
             return Err(None);
         };
         if asks.is_plain::<R>()
@@ -373,7 +376,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     #[inline(always)]
     pub fn touch_found(
         &self,
-        found: Found<T::Slot<'a>>,
+        found: Found<T::Handle<'a>>,
         tcp_flags: Option<u8>,
         request: &Request,
     ) -> bool {
@@ -385,7 +388,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         };
         asks.action::<R>() != Action::Reopen
             && matches!(
-                self.touch(found.slot, side, &asks, None),
+                self.touch(found.handle, side, &asks, None),
                 Touched::Hit { .. }
             )
     }
@@ -394,10 +397,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     #[inline(always)]
     fn renewed(
         &self,
-        found: Found<T::Slot<'a>>,
+        found: Found<T::Handle<'a>>,
         due: bool,
         [reverse, forward]: &[Tuple; 2],
-    ) -> Lookup<T::Slot<'a>> {
+    ) -> Lookup<T::Handle<'a>> {
         let related = reverse.flags().contains(Flags::RELATED);
         let statuses = [Status::Established, Status::Reply, Status::Related];
         let status = usize::from(found.is_first) * (1 + usize::from(related));
@@ -410,7 +413,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         Lookup {
             status: statuses[status],
             monitor: self.reported(Some(monitor), port),
-            slot: Some(found.slot),
+            handle: Some(found.handle),
             reopened: false,
             is_reverse: found.is_first,
         }
@@ -419,30 +422,38 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// The short way of most packets: no SYN, FIN or RST, and the entry goes on as it is. Whether a
     /// report is due; `None`, and nothing has changed, if there is more to do.
     #[inline(always)]
-    fn renew(&self, found: &Found<T::Slot<'a>>, asks: &Asks<'_>) -> Option<bool> {
+    fn renew(&self, found: &Found<T::Handle<'a>>, asks: &Asks<'_>) -> Option<bool> {
         let (request, settings) = (asks.request, self.settings);
-        let Found { slot, is_first } = *found;
+        let Found { handle, is_first } = *found;
         // As data, not as branches: see `Found`.
         let direction = request.direction.of_entry(is_first);
         let (timeout, flags, has, sets) = match asks.tcp_flags {
             // A SYN, with ACK, is nothing new only after the handshake.
-            Some(flags) if flags & tcp::SYN != 0 => {
-                (settings.tcp, flags, Marks::SEEN_NON_SYN, Marks::NONE)
-            }
-            Some(flags) => (settings.tcp, flags, Marks::NONE, Marks::SEEN_NON_SYN),
-            None => (settings.non_tcp, 0, Marks::NONE, Marks::NONE),
+            Some(flags) if flags & tcp::SYN != 0 => (
+                settings.tcp,
+                flags,
+                EntryFlags::SEEN_NON_SYN,
+                EntryFlags::NONE,
+            ),
+            Some(flags) => (
+                settings.tcp,
+                flags,
+                EntryFlags::NONE,
+                EntryFlags::SEEN_NON_SYN,
+            ),
+            None => (settings.non_tcp, 0, EntryFlags::NONE, EntryFlags::NONE),
         };
-        let due = slot.renew(&Renewal {
+        let due = handle.renew(&Renewal {
             now: request.now.seconds,
             timeout,
             report_interval: settings.report_interval,
             flags: flags & settings.report_flags,
             ingress: direction.is_ingress(),
             has,
-            sets: Marks(sets.0 | (Marks::REPLIED.0 * u16::from(is_first))),
+            sets: EntryFlags(sets.0 | (EntryFlags::REPLIED.0 * u16::from(is_first))),
         })?;
         if settings.accounting {
-            slot.count(direction, request.packets, request.length, request.now);
+            handle.count(direction, request.packets, request.length, request.now);
         }
         Some(due)
     }
@@ -452,40 +463,40 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     #[inline(never)]
     fn touch_apart(
         &self,
-        place: T::Place,
-        found: Found<T::Slot<'a>>,
+        hash: T::Hash,
+        found: Found<T::Handle<'a>>,
         tuple: Tuple,
         tcp_flags: Option<u8>,
         request: Request,
         state: Option<&mut State>,
-    ) -> Lookup<T::Slot<'a>> {
+    ) -> Lookup<T::Handle<'a>> {
         let asks = Asks {
             tcp_flags,
             request: &request,
         };
-        self.touch_all(place, found, &request.keys(&tuple), &asks, state)
+        self.touch_all(hash, found, &request.keys(&tuple), &asks, state)
     }
 
     /// The long way: every kind of packet and of entry.
     #[inline(always)]
     fn touch_all(
         &self,
-        place: T::Place,
-        found: Found<T::Slot<'a>>,
+        hash: T::Hash,
+        found: Found<T::Handle<'a>>,
         [reverse, forward]: &[Tuple; 2],
         asks: &Asks<'_>,
         mut state: Option<&mut State>,
-    ) -> Lookup<T::Slot<'a>> {
+    ) -> Lookup<T::Handle<'a>> {
         let request = asks.request;
-        let (mut slot, mut side) = match found.is_first {
-            true => (found.slot, Side::Reverse),
-            false => (found.slot, Side::Forward),
+        let (mut handle, mut side) = match found.is_first {
+            true => (found.handle, Side::Reverse),
+            false => (found.handle, Side::Forward),
         };
         // What a probe that misses says; what the first of two touches said, after it.
         let missed = self.settings.report_headers;
         let (mut monitor, mut reopened) = (missed, false);
         loop {
-            match self.touch(slot, side, asks, state.as_deref_mut()) {
+            match self.touch(handle, side, asks, state.as_deref_mut()) {
                 Touched::Hit {
                     monitor: reported,
                     reopened: again,
@@ -505,7 +516,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                     return Lookup {
                         status,
                         monitor: self.reported(monitor, key.destination_port()),
-                        slot: Some(slot),
+                        handle: Some(handle),
                         reopened: reopened | again,
                         is_reverse,
                     };
@@ -523,10 +534,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 return self.new_connection(Some(monitor), forward, false, reopened);
             }
             // The reverse entry was of no use. This happens once.
-            let Some(own) = self.table.find(place, forward) else {
+            let Some(own) = self.table.find(hash, forward) else {
                 return self.new_connection(Some(missed), forward, false, reopened);
             };
-            (slot, side) = (own, Side::Forward);
+            (handle, side) = (own, Side::Forward);
         }
     }
 
@@ -537,11 +548,11 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         key: &Tuple,
         is_reverse: bool,
         reopened: bool,
-    ) -> Lookup<T::Slot<'a>> {
+    ) -> Lookup<T::Handle<'a>> {
         Lookup {
             status: Status::New,
             monitor: self.reported(monitor, key.destination_port()),
-            slot: None,
+            handle: None,
             reopened,
             is_reverse,
         }
@@ -568,15 +579,15 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     #[cfg_attr(not(target_arch = "bpf"), inline(never))]
     pub fn relate(
         &self,
-        place: T::Place,
+        hash: T::Hash,
         quote: &Tuple,
         request: &Request,
-    ) -> Result<Lookup<T::Slot<'a>>, Error> {
+    ) -> Result<Lookup<T::Handle<'a>>, Error> {
         for (tuple, is_reverse) in request.keys_of_quoted(quote).iter().zip([true, false]) {
-            let Some(slot) = self.table.find(place, tuple) else {
+            let Some(handle) = self.table.find(hash, tuple) else {
                 continue;
             };
-            let usable = slot.progress().is_some_and(|progress| {
+            let usable = handle.progress().is_some_and(|progress| {
                 !(R::EXPIRED_IS_MISS && progress.expired(request.now.seconds))
             });
             if !usable {
@@ -586,7 +597,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 status: Status::Related,
                 monitor: self
                     .reported(Some(self.settings.report_headers), tuple.destination_port()),
-                slot: Some(slot),
+                handle: Some(handle),
                 reopened: false,
                 is_reverse,
             });
@@ -598,7 +609,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     #[inline(always)]
     fn touch(
         &self,
-        slot: T::Slot<'a>,
+        handle: T::Handle<'a>,
         side: Side,
         asks: &Asks<'_>,
         state: Option<&mut State>,
@@ -608,7 +619,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         let direction = request.direction.of_entry(side == Side::Reverse);
         let now = request.now.seconds;
         if request.kinds != Kinds::ANY {
-            let Some(entry) = slot.entry() else {
+            let Some(entry) = handle.entry() else {
                 return Touched::Missed;
             };
             if !accepted(&entry, request.kinds, state.as_deref()) {
@@ -617,7 +628,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         }
         let (mut monitor, mut reopened) = (None, false);
         for _ in 0..TRIES {
-            let Some(before) = slot.progress() else {
+            let Some(before) = handle.progress() else {
                 return Touched::Missed;
             };
             if R::EXPIRED_IS_MISS && before.expired(now) {
@@ -629,29 +640,29 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             let mut after = before;
             if R::REOPENED_RETIRES && action == Action::Reopen && before.closing() {
                 after.lifetime = now.saturating_sub(1);
-                if slot.advance(&before, &after) {
+                if handle.advance(&before, &after) {
                     return Touched::Retired;
                 }
                 continue;
             }
             (monitor, reopened) = self.step(&mut after, action, tcp_flags, direction, now);
             if side == Side::Reverse && !reopened {
-                after.marks.insert(Marks::REPLIED);
+                after.entry_flags.insert(EntryFlags::REPLIED);
             }
-            if slot.advance(&before, &after) {
+            if handle.advance(&before, &after) {
                 break;
             }
         }
         // Cilium 1.8 fills the state before it counts, and its backend is a counter: the order
         // can be seen only there, and service look-ups, which hand it out, count nothing there.
         if self.settings.accounting && (R::COUNT_SERVICE || !direction.is_service()) {
-            slot.count(direction, request.packets, request.length, request.now);
+            handle.count(direction, request.packets, request.length, request.now);
         }
         if reopened && R::REOPENED_IS_NEW {
             return Touched::Reopened { monitor };
         }
         if let Some(state) = state
-            && let Some(entry) = slot.entry()
+            && let Some(entry) = handle.entry()
         {
             state.fill::<R>(&entry, direction);
             if R::STATE_FILLED_LAST {
@@ -683,10 +694,10 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         }
         match action {
             Action::Reopen if progress.closing() => {
-                progress.marks.remove(Marks::CLOSED);
+                progress.entry_flags.remove(EntryFlags::CLOSED);
                 if R::REOPEN_FORGETS {
-                    progress.marks.remove(Marks::SEEN_NON_SYN);
-                    progress.marks.remove(Marks::REPLIED);
+                    progress.entry_flags.remove(EntryFlags::SEEN_NON_SYN);
+                    progress.entry_flags.remove(EntryFlags::REPLIED);
                     progress.tx_flags = 0;
                     progress.rx_flags = 0;
                 }
@@ -697,12 +708,12 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 let reset =
                     R::RST_CLOSES_BOTH && tcp_flags.is_some_and(|flags| flags & tcp::RST != 0);
                 let service = R::SERVICE_CLOSES_BOTH && direction.is_service();
-                progress.marks.insert(if reset || service {
-                    Marks::CLOSED
+                progress.entry_flags.insert(if reset || service {
+                    EntryFlags::CLOSED
                 } else if direction.is_ingress() {
-                    Marks::RX_CLOSING
+                    EntryFlags::RX_CLOSING
                 } else {
-                    Marks::TX_CLOSING
+                    EntryFlags::TX_CLOSING
                 });
                 monitor = Some(self.settings.report_headers);
                 if !progress.alive() {
@@ -731,11 +742,11 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
 fn accepted(entry: &Entry, kinds: Kinds, state: Option<&State>) -> bool {
     let wanted = state.map_or(0, |state| state.rev_nat_index);
     let asked = |kind: Kinds| kinds.0 & kind.0 != 0;
-    let marks = entry.progress.marks;
+    let entry_flags = entry.progress.entry_flags;
     asked(Kinds::NODE_PORT)
-        && marks.contains(Marks::NODE_PORT)
+        && entry_flags.contains(EntryFlags::NODE_PORT)
         && entry.rev_nat_index != 0
         && (wanted == 0 || wanted == entry.rev_nat_index)
-        || asked(Kinds::DSR) && marks.contains(Marks::DSR)
+        || asked(Kinds::DSR) && entry_flags.contains(EntryFlags::DSR)
         || asked(Kinds::SERVICE) && entry.rev_nat_index == wanted
 }

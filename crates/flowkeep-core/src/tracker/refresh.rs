@@ -2,7 +2,7 @@
 
 use core::hint::select_unpredictable;
 
-use crate::entry::{Marks, Progress};
+use crate::entry::{EntryFlags, Progress};
 use crate::packet::tcp;
 use crate::settings::Settings;
 use crate::tracker::Direction;
@@ -23,9 +23,9 @@ pub(crate) fn refresh(
         None => settings.non_tcp,
         Some(flags) => {
             if flags & tcp::SYN == 0 {
-                progress.marks.insert(Marks::SEEN_NON_SYN);
+                progress.entry_flags.insert(EntryFlags::SEEN_NON_SYN);
             }
-            if !progress.marks.contains(Marks::SEEN_NON_SYN) {
+            if !progress.entry_flags.contains(EntryFlags::SEEN_NON_SYN) {
                 settings.syn
             } else if service {
                 settings.service_tcp

@@ -2,9 +2,9 @@
 
 use super::lookup::TRIES;
 use super::{Instant, Tracker};
-use crate::entry::{Entry, Marks};
+use crate::entry::{Entry, EntryFlags};
 use crate::rules::Rules;
-use crate::table::{Slot, Table};
+use crate::table::{EntryHandle, Table};
 use crate::tuple::{Flags, Tuple};
 
 /// What a node-port query answers.
@@ -17,8 +17,8 @@ pub struct NodePortQuery {
 }
 
 impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
-    fn single(&self, tuple: &Tuple) -> Option<T::Slot<'a>> {
-        self.table.find(self.table.place(tuple), tuple)
+    fn single(&self, tuple: &Tuple) -> Option<T::Handle<'a>> {
+        self.table.find(self.table.hash(tuple), tuple)
     }
 
     /// The entry under this tuple with its flags replaced.
@@ -31,27 +31,27 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// there is no entry, true also if it is not a node-port one.
     #[must_use]
     pub fn keep_alive(&self, tuple: &Tuple, now: Instant) -> bool {
-        let Some(slot) = self.single(tuple) else {
+        let Some(handle) = self.single(tuple) else {
             return false;
         };
         for _ in 0..TRIES {
-            let Some(before) = slot.progress() else {
+            let Some(before) = handle.progress() else {
                 return false;
             };
-            if !before.marks.contains(Marks::NODE_PORT) {
+            if !before.entry_flags.contains(EntryFlags::NODE_PORT) {
                 return true;
             }
             let mut after = before;
-            let timeout = if before.marks.contains(Marks::SEEN_NON_SYN) {
+            let timeout = if before.entry_flags.contains(EntryFlags::SEEN_NON_SYN) {
                 self.settings.service_tcp
             } else {
                 self.settings.service_non_tcp
             };
             after.lifetime = now.seconds.wrapping_add(timeout);
             if !before.alive() {
-                after.marks.remove(Marks::CLOSED);
+                after.entry_flags.remove(EntryFlags::CLOSED);
             }
-            if slot.advance(&before, &after) {
+            if handle.advance(&before, &after) {
                 break;
             }
         }
@@ -60,17 +60,17 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
 
     /// Changes the backend of a service's entry. False if there is none.
     pub fn update_backend(&self, tuple: &Tuple, backend: u32) -> bool {
-        let Some(slot) = self.single(tuple) else {
+        let Some(handle) = self.single(tuple) else {
             return false;
         };
         if R::BACKEND_IN_RX_BYTES {
-            slot.set_rx_bytes(u64::from(backend));
+            handle.set_rx_bytes(u64::from(backend));
         } else {
-            let Some(mut entry) = slot.entry() else {
+            let Some(mut entry) = handle.entry() else {
                 return false;
             };
             entry.set_backend(u64::from(backend));
-            slot.set_nat_address(entry.nat_address);
+            handle.set_nat_address(entry.nat_address);
         }
         true
     }
@@ -78,22 +78,22 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// Changes the reverse-NAT index of an entry. False if there is none.
     pub fn update_rev_nat_index(&self, tuple: &Tuple, index: u16) -> bool {
         self.single(tuple)
-            .map(|slot| slot.set_rev_nat_index(index))
+            .map(|handle| handle.set_rev_nat_index(index))
             .is_some()
     }
 
     /// Changes the mark for direct server return. False if there is no entry.
     pub fn update_dsr(&self, tuple: &Tuple, dsr: bool) -> bool {
-        let Some(slot) = self.single(tuple) else {
+        let Some(handle) = self.single(tuple) else {
             return false;
         };
         for _ in 0..TRIES {
-            let Some(before) = slot.progress() else {
+            let Some(before) = handle.progress() else {
                 return false;
             };
             let mut after = before;
-            after.marks.set(Marks::DSR, dsr);
-            if slot.advance(&before, &after) {
+            after.entry_flags.set(EntryFlags::DSR, dsr);
+            if handle.advance(&before, &after) {
                 break;
             }
         }
@@ -114,9 +114,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
 
     /// Whether there is an entry for the flow going out that has one of these marks.
     #[must_use]
-    pub fn has_egress_entry_with(&self, tuple: &Tuple, marks: Marks) -> bool {
+    pub fn has_egress_entry_with(&self, tuple: &Tuple, entry_flags: EntryFlags) -> bool {
         self.under(tuple, Flags::OUT)
-            .is_some_and(|entry| entry.progress.marks.intersects(marks))
+            .is_some_and(|entry| entry.progress.entry_flags.intersects(entry_flags))
     }
 
     /// Whether there is a node-port entry for the flow going out, or with `or_dsr` one for direct
@@ -124,14 +124,15 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     #[must_use]
     pub fn node_port_egress(&self, tuple: &Tuple, or_dsr: bool) -> NodePortQuery {
         let entry = self.under(tuple, Flags::OUT);
-        let marked = |marks| entry.filter(|entry| entry.progress.marks.contains(marks));
-        match marked(Marks::NODE_PORT) {
+        let marked =
+            |entry_flags| entry.filter(|entry| entry.progress.entry_flags.contains(entry_flags));
+        match marked(EntryFlags::NODE_PORT) {
             Some(entry) => NodePortQuery {
                 found: true,
                 rev_nat_index: Some(entry.rev_nat_index),
             },
             None => NodePortQuery {
-                found: or_dsr && marked(Marks::DSR).is_some(),
+                found: or_dsr && marked(EntryFlags::DSR).is_some(),
                 rev_nat_index: None,
             },
         }

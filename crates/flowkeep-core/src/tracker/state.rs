@@ -2,7 +2,7 @@
 
 use core::net::Ipv4Addr;
 
-use crate::entry::{Entry, Marks};
+use crate::entry::{Entry, EntryFlags};
 use crate::rules::Rules;
 use crate::tracker::Direction;
 use crate::tuple::Address;
@@ -84,16 +84,16 @@ impl State {
                 return;
             }
         }
-        let marks = entry.progress.marks;
-        self.loopback = marks.contains(Marks::LOOPBACK);
-        self.node_port = marks.contains(Marks::NODE_PORT);
-        self.dsr = marks.contains(Marks::DSR);
-        self.proxy_redirect = marks.contains(Marks::PROXY_REDIRECT);
+        let entry_flags = entry.progress.entry_flags;
+        self.loopback = entry_flags.contains(EntryFlags::LOOPBACK);
+        self.node_port = entry_flags.contains(EntryFlags::NODE_PORT);
+        self.dsr = entry_flags.contains(EntryFlags::DSR);
+        self.proxy_redirect = entry_flags.contains(EntryFlags::PROXY_REDIRECT);
         if R::BACKEND_IN_RX_BYTES {
             self.ifindex = entry.nat_port;
         } else {
-            self.from_l7lb = marks.contains(Marks::FROM_L7LB);
-            self.from_tunnel = marks.contains(Marks::FROM_TUNNEL);
+            self.from_l7lb = entry_flags.contains(EntryFlags::FROM_L7LB);
+            self.from_tunnel = entry_flags.contains(EntryFlags::FROM_TUNNEL);
             self.nat_port = entry.nat_port;
             self.nat_address = entry.nat_address;
         }
@@ -113,16 +113,16 @@ impl State {
                 return;
             }
         }
-        let marks = &mut entry.progress.marks;
-        marks.set(Marks::LOOPBACK, self.loopback);
-        marks.set(Marks::NODE_PORT, self.node_port);
-        marks.set(Marks::DSR, self.dsr);
-        marks.set(Marks::PROXY_REDIRECT, self.proxy_redirect);
+        let entry_flags = &mut entry.progress.entry_flags;
+        entry_flags.set(EntryFlags::LOOPBACK, self.loopback);
+        entry_flags.set(EntryFlags::NODE_PORT, self.node_port);
+        entry_flags.set(EntryFlags::DSR, self.dsr);
+        entry_flags.set(EntryFlags::PROXY_REDIRECT, self.proxy_redirect);
         if R::BACKEND_IN_RX_BYTES {
             entry.nat_port = self.ifindex;
         } else {
-            marks.set(Marks::FROM_L7LB, self.from_l7lb);
-            marks.set(Marks::FROM_TUNNEL, self.from_tunnel);
+            entry_flags.set(EntryFlags::FROM_L7LB, self.from_l7lb);
+            entry_flags.set(EntryFlags::FROM_TUNNEL, self.from_tunnel);
             entry.nat_port = self.nat_port;
             entry.nat_address = self.nat_address;
         }

@@ -2,23 +2,25 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flowkeep_core::table::{Head, LANES, Memory, Record, Seed, SetTable, Statistic, Word};
+use flowkeep_core::table::{
+    BucketHeader, BucketTable, Memory, Record, SLOTS, Seed, Statistic, Word,
+};
 
 /// Heads and records in vectors.
 #[derive(Debug)]
 pub struct Owned<W, const SHARED: bool = true> {
     pub seed: Seed,
-    pub heads: Vec<Head<W>>,
+    pub bucket_headers: Vec<BucketHeader<W>>,
     pub records: Vec<Record<W>>,
     counts: [AtomicU64; Statistic::ALL.len()],
 }
 
 impl<W: Default, const SHARED: bool> Owned<W, SHARED> {
-    pub fn new(sets: usize, seed: u64) -> Self {
+    pub fn new(buckets: usize, seed: u64) -> Self {
         Self {
             seed: Seed::from_u64(seed),
-            heads: (0..sets).map(|_| Head::default()).collect(),
-            records: (0..sets * LANES).map(|_| Record::default()).collect(),
+            bucket_headers: (0..buckets).map(|_| BucketHeader::default()).collect(),
+            records: (0..buckets * SLOTS).map(|_| Record::default()).collect(),
             counts: Default::default(),
         }
     }
@@ -35,16 +37,16 @@ impl<W: Word, const SHARED: bool> Memory for Owned<W, SHARED> {
 
     const SHARED: bool = SHARED;
 
-    fn sets(&self) -> u32 {
-        self.heads.len() as u32
+    fn buckets(&self) -> u32 {
+        self.bucket_headers.len() as u32
     }
 
     fn seed(&self) -> &Seed {
         &self.seed
     }
 
-    fn head(&self, set: u32) -> Option<&Head<W>> {
-        self.heads.get(set as usize)
+    fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<W>> {
+        self.bucket_headers.get(bucket as usize)
     }
 
     fn record(&self, index: u32) -> Option<&Record<W>> {
@@ -57,6 +59,6 @@ impl<W: Word, const SHARED: bool> Memory for Owned<W, SHARED> {
 }
 
 /// A table like the one that a program would have.
-pub fn plain_table(sets: usize, seed: u64) -> SetTable<Owned<AtomicU64>> {
-    SetTable::new(Owned::new(sets, seed))
+pub fn plain_table(buckets: usize, seed: u64) -> BucketTable<Owned<AtomicU64>> {
+    BucketTable::new(Owned::new(buckets, seed))
 }

@@ -8,7 +8,7 @@
 pub mod memory;
 pub mod peek;
 
-use flowkeep_core::entry::{Counters, Entry, Marks, Progress};
+use flowkeep_core::entry::{Counters, Entry, EntryFlags, Progress};
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::{Address, Flags, Tuple};
 
@@ -73,18 +73,26 @@ impl Worth {
         Self::Answered,
     ];
 
-    fn marks(self) -> Marks {
-        let union = |marks: &[Marks]| {
-            let mut all = Marks::TCP;
-            marks.iter().for_each(|&mark| all.insert(mark));
+    fn entry_flags(self) -> EntryFlags {
+        let union = |entry_flags: &[EntryFlags]| {
+            let mut all = EntryFlags::TCP;
+            entry_flags.iter().for_each(|&mark| all.insert(mark));
             all
         };
         match self {
             Self::Unanswered => union(&[]),
-            Self::HalfOpen => union(&[Marks::REPLIED]),
-            Self::Closed => union(&[Marks::REPLIED, Marks::SEEN_NON_SYN, Marks::CLOSED]),
-            Self::Closing => union(&[Marks::REPLIED, Marks::SEEN_NON_SYN, Marks::RX_CLOSING]),
-            Self::Answered => union(&[Marks::REPLIED, Marks::SEEN_NON_SYN]),
+            Self::HalfOpen => union(&[EntryFlags::REPLIED]),
+            Self::Closed => union(&[
+                EntryFlags::REPLIED,
+                EntryFlags::SEEN_NON_SYN,
+                EntryFlags::CLOSED,
+            ]),
+            Self::Closing => union(&[
+                EntryFlags::REPLIED,
+                EntryFlags::SEEN_NON_SYN,
+                EntryFlags::RX_CLOSING,
+            ]),
+            Self::Answered => union(&[EntryFlags::REPLIED, EntryFlags::SEEN_NON_SYN]),
         }
     }
 }
@@ -95,7 +103,7 @@ pub fn entry(number: u32, worth: Worth, lifetime: u32) -> Entry {
     Entry {
         progress: Progress {
             lifetime,
-            marks: worth.marks(),
+            entry_flags: worth.entry_flags(),
             tx_flags: number as u8,
             rx_flags: !number as u8,
             last_tx_report: number,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flowkeep_core::entry::Entry;
 use flowkeep_core::table::{
-    Found, Handle, LANES, Memory, Record, Seed, SetTable, Table, Watch, Word,
+    BucketTable, EvictionObserver, Found, Handle, Memory, Record, SLOTS, Seed, Table, Word,
 };
 use flowkeep_core::tuple::Tuple;
 
@@ -94,60 +94,64 @@ impl Word for Peek {
 
 /// The words of a table, set by set.
 pub struct Words {
-    heads: Vec<Arc<AtomicU64>>,
+    bucket_headers: Vec<Arc<AtomicU64>>,
     records: Vec<Arc<AtomicU64>>,
 }
 
-const HEAD_WORDS: usize = 8;
+const BUCKET_HEADER_WORDS: usize = 8;
 const TAG_WORDS: usize = 6;
 
 impl Words {
     pub fn all(&self) -> impl Iterator<Item = &AtomicU64> {
-        self.heads.iter().chain(&self.records).map(|word| &**word)
+        self.bucket_headers
+            .iter()
+            .chain(&self.records)
+            .map(|word| &**word)
     }
 
     /// The lock of a set: bit 0, and a time above it.
-    pub fn lock(&self, set: usize) -> &AtomicU64 {
-        &self.heads[set * HEAD_WORDS + TAG_WORDS]
+    pub fn lock(&self, bucket: usize) -> &AtomicU64 {
+        &self.bucket_headers[bucket * BUCKET_HEADER_WORDS + TAG_WORDS]
     }
 
-    pub fn displaced(&self, set: usize) -> &AtomicU64 {
-        &self.heads[set * HEAD_WORDS + TAG_WORDS + 1]
+    pub fn displaced(&self, bucket: usize) -> &AtomicU64 {
+        &self.bucket_headers[bucket * BUCKET_HEADER_WORDS + TAG_WORDS + 1]
     }
 
     fn tag(&self, index: u32) -> u8 {
-        let (set, lane) = (index as usize / LANES, index as usize % LANES);
-        let word = self.heads[set * HEAD_WORDS + lane / 8].load(Ordering::Relaxed);
-        word.to_le_bytes()[lane % 8]
+        let (bucket, slot) = (index as usize / SLOTS, index as usize % SLOTS);
+        let word =
+            self.bucket_headers[bucket * BUCKET_HEADER_WORDS + slot / 8].load(Ordering::Relaxed);
+        word.to_le_bytes()[slot % 8]
     }
 }
 
 /// Memory that can be looked into.
-pub fn memory<const SHARED: bool>(sets: usize, seed: u64) -> (Owned<Peek, SHARED>, Words) {
-    let (memory, mut words) = peeked(|| Owned::<Peek, SHARED>::new(sets, seed));
-    let records = words.split_off(sets * HEAD_WORDS);
+pub fn memory<const SHARED: bool>(buckets: usize, seed: u64) -> (Owned<Peek, SHARED>, Words) {
+    let (memory, mut words) = peeked(|| Owned::<Peek, SHARED>::new(buckets, seed));
+    let records = words.split_off(buckets * BUCKET_HEADER_WORDS);
     assert_eq!(
         records.len(),
         memory.records.len() * size_of::<Record<u64>>() / 8
     );
     let words = Words {
-        heads: words,
+        bucket_headers: words,
         records,
     };
     (memory, words)
 }
 
 /// The slot of its first set that a tuple takes if it can: see [`sets_of`].
-pub fn lane_of(seed: &Seed, tuple: &Tuple) -> usize {
+pub fn slot_of(seed: &Seed, tuple: &Tuple) -> usize {
     let bits = (seed.hash(tuple) >> 32) as u16;
-    (usize::from(bits) * LANES) >> 16
+    (usize::from(bits) * SLOTS) >> 16
 }
 
 /// The set that a tuple is looked for in first, its other one, and its tag: what
-/// [`Place::new`](flowkeep_core::table::Place::new) makes of its hash.
-pub fn sets_of(seed: &Seed, sets: u32, tuple: &Tuple) -> (u32, u32, u8) {
+/// [`BucketPair::new`](flowkeep_core::table::BucketPair::new) makes of its hash.
+pub fn sets_of(seed: &Seed, buckets: u32, tuple: &Tuple) -> (u32, u32, u8) {
     let hash = seed.hash(tuple);
-    let scaled = |half: u64| ((half * u64::from(sets)) >> 32) as u32;
+    let scaled = |half: u64| ((half * u64::from(buckets)) >> 32) as u32;
     (
         scaled(hash & u64::from(u32::MAX)),
         scaled(hash >> 32),
@@ -156,7 +160,9 @@ pub fn sets_of(seed: &Seed, sets: u32, tuple: &Tuple) -> (u32, u32, u8) {
 }
 
 /// What is in a table, in the order of its slots.
-pub fn contents<M: Memory, O: Watch>(table: &SetTable<M, O>) -> Vec<(u32, Tuple, Entry)> {
+pub fn contents<M: Memory, O: EvictionObserver>(
+    table: &BucketTable<M, O>,
+) -> Vec<(u32, Tuple, Entry)> {
     table
         .iter()
         .map(|(handle, tuple, entry)| (handle.index(), tuple, entry))
@@ -164,13 +170,13 @@ pub fn contents<M: Memory, O: Watch>(table: &SetTable<M, O>) -> Vec<(u32, Tuple,
 }
 
 /// Checks that a glance finds an entry only as a probe does.
-pub fn check_glance<M: Memory, O: Watch>(table: &SetTable<M, O>, tuple: &Tuple) {
-    let place = table.place(tuple);
-    let seen = |found: Found<Handle<'_, M::Word>>| (found.slot.index(), found.is_first);
+pub fn check_glance<M: Memory, O: EvictionObserver>(table: &BucketTable<M, O>, tuple: &Tuple) {
+    let hash = table.hash(tuple);
+    let seen = |found: Found<Handle<'_, M::Word>>| (found.handle.index(), found.is_first);
     for other in [tuple.reversed(), tuple.swapped()] {
         for [first, second] in [[&other, tuple], [tuple, &other]] {
-            let glance = table.glance(place, first, second).map(seen);
-            let probe = table.probe(place, first, second).map(seen);
+            let glance = table.probe_home(hash, first, second).map(seen);
+            let probe = table.probe(hash, first, second).map(seen);
             assert!(glance.is_none() || glance == probe, "{glance:?} {probe:?}");
         }
     }
@@ -179,30 +185,33 @@ pub fn check_glance<M: Memory, O: Watch>(table: &SetTable<M, O>, tuple: &Tuple) 
 /// Checks what holds of every table that nobody is changing: tags, locks and counts of displaced
 /// entries are those of its contents, no tuple is there twice, every one is found, and at a glance
 /// nothing else is.
-pub fn check<M: Memory, O: Watch>(table: &SetTable<M, O>, words: &Words) {
-    let (seed, sets) = (table.memory().seed(), table.memory().sets());
+pub fn check<M: Memory, O: EvictionObserver>(table: &BucketTable<M, O>, words: &Words) {
+    let (seed, buckets) = (table.memory().seed(), table.memory().buckets());
     let contents = contents(table);
-    let mut displaced = vec![0; sets as usize];
-    let mut tags = vec![0; sets as usize * LANES];
+    let mut displaced = vec![0; buckets as usize];
+    let mut tags = vec![0; buckets as usize * SLOTS];
     let mut seen = HashSet::new();
     for &(index, tuple, _) in &contents {
         assert!(seen.insert(tuple), "stored twice: {tuple:?}");
-        let (first, second, tag) = sets_of(seed, sets, &tuple);
-        let set = index / LANES as u32;
-        assert!(set == first || set == second, "in a set not its own");
-        displaced[first as usize] += u64::from(set != first);
+        let (first, second, tag) = sets_of(seed, buckets, &tuple);
+        let bucket = index / SLOTS as u32;
+        assert!(
+            bucket == first || bucket == second,
+            "in a bucket not its own"
+        );
+        displaced[first as usize] += u64::from(bucket != first);
         tags[index as usize] = tag;
-        let found = table.find(table.place(&tuple), &tuple);
+        let found = table.find(table.hash(&tuple), &tuple);
         assert_eq!(found.map(|handle| handle.index()), Some(index));
         check_glance(table, &tuple);
     }
-    for (set, displaced) in displaced.into_iter().enumerate() {
-        let counted = words.displaced(set).load(Ordering::Relaxed);
-        assert_eq!(counted, displaced, "displaced ones of set {set}");
-        let locked = words.lock(set).load(Ordering::Relaxed) & 1;
-        assert_eq!(locked, 0, "set {set} was left locked");
+    for (bucket, displaced) in displaced.into_iter().enumerate() {
+        let counted = words.displaced(bucket).load(Ordering::Relaxed);
+        assert_eq!(counted, displaced, "displaced ones of bucket {bucket}");
+        let locked = words.lock(bucket).load(Ordering::Relaxed) & 1;
+        assert_eq!(locked, 0, "bucket {bucket} was left locked");
     }
     for (index, tag) in tags.into_iter().enumerate() {
-        assert_eq!(words.tag(index as u32), tag, "tag of slot {index}");
+        assert_eq!(words.tag(index as u32), tag, "tag of handle {index}");
     }
 }

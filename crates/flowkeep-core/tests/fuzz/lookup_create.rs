@@ -10,7 +10,9 @@ use flowkeep_core::error::Refusal;
 use flowkeep_core::packet::{LinkType, NoFragments, Packet, parse, protocol};
 use flowkeep_core::rules::{Cilium18, Cilium119, Default as Flowkeep, Rules};
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{Evict, Gone, Replaced, SetTable, Slot, Watch, Word};
+use flowkeep_core::table::{
+    BucketTable, EntryHandle, EvictLimit, EvictReason, Evicted, EvictionObserver, Word,
+};
 use flowkeep_core::tracker::{Creation, Direction, Request, State, Status, Tracker};
 use flowkeep_core::tuple::{Address, Flags, Tuple};
 
@@ -24,21 +26,21 @@ struct Judge {
     now: Cell<u32>,
 }
 
-impl Watch for Judge {
-    fn replaced<W: Word>(&self, why: Replaced, gone: &Gone<'_, W>) {
+impl EvictionObserver for Judge {
+    fn on_evict<W: Word>(&self, why: EvictReason, gone: &Evicted<'_, W>) {
         let entry = gone.entry();
         let progress = &entry.progress;
         let fair = match why {
-            Replaced::Renewed => true,
-            Replaced::Expired => progress.expired(self.now.get()),
-            Replaced::Closed => !progress.alive(),
-            Replaced::Unanswered => !progress.marks.answered(),
+            EvictReason::Overwritten => true,
+            EvictReason::Expired => progress.expired(self.now.get()),
+            EvictReason::Closed => !progress.alive(),
+            EvictReason::Unanswered => !progress.entry_flags.answered(),
         };
         assert!(fair, "{why:?}: {entry:?}");
     }
 }
 
-type Table = SetTable<Owned<Peek>, Judge>;
+type Table = BucketTable<Owned<Peek>, Judge>;
 
 #[derive(Clone, Debug, TypeGenerator)]
 enum Step {
@@ -115,12 +117,12 @@ impl<R: Rules> Run<'_, R> {
                 return;
             }
         };
-        assert_eq!(lookup.slot.is_none(), lookup.status == Status::New);
+        assert_eq!(lookup.handle.is_none(), lookup.status == Status::New);
         let mut tuple = lookup.tuple(packet, &request);
-        if let Some(slot) = lookup.slot {
-            assert_eq!(slot.tuple(), Some(tuple));
+        if let Some(handle) = lookup.handle {
+            assert_eq!(handle.tuple(), Some(tuple));
             assert!(
-                !R::EXPIRED_IS_MISS || !slot.entry().is_none_or(|e| e.progress.expired(self.now))
+                !R::EXPIRED_IS_MISS || !handle.entry().is_none_or(|e| e.progress.expired(self.now))
             );
             return;
         }
@@ -134,8 +136,8 @@ impl<R: Rules> Run<'_, R> {
             now: at(self.now),
         };
         match self.tracker.create(&mut tuple, &creation) {
-            Ok(slot) => {
-                let stored = slot.tuple();
+            Ok(handle) => {
+                let stored = handle.tuple();
                 // A second entry, which relates ICMP errors, may take the slot of the first.
                 let gone = R::RELATED_ENTRY && stored.is_none();
                 assert!(gone || stored == Some(tuple));
@@ -186,12 +188,12 @@ impl<R: Rules> Run<'_, R> {
                 for number in u32::from(from)..u32::from(from) + u32::from(count % 64) {
                     use flowkeep_core::table::Table;
                     let (tuple, entry) = (tuple(number), entry(number, worth, self.now + 30));
-                    let _ = table.insert(table.place(&tuple), &tuple, &entry, at(self.now));
+                    let _ = table.insert(table.hash(&tuple), &tuple, &entry, at(self.now));
                 }
             }
             Step::Wait { seconds } => {
                 self.now += u32::from(seconds % 128);
-                table.watch().now.set(self.now);
+                table.observer().now.set(self.now);
             }
             Step::Sweep { from, budget } => {
                 table.sweep(from.into(), budget.into(), self.now, |_, entry| {
@@ -215,16 +217,16 @@ fn run<R: Rules>(table: &Table, steps: &[Step]) {
         tracker: Tracker::new(&settings, table),
         now: 1000,
     };
-    table.watch().now.set(run.now);
+    table.observer().now.set(run.now);
     for step in steps {
         run.step(step);
     }
 }
 
 fn tables() -> [(Table, Words); 3] {
-    [1, 2, 3].map(|sets| {
-        let (memory, words) = memory::<true>(sets, 5);
-        let table = SetTable::with(memory, Judge::default(), Evict::Unanswered);
+    [1, 2, 3].map(|buckets| {
+        let (memory, words) = memory::<true>(buckets, 5);
+        let table = BucketTable::with(memory, Judge::default(), EvictLimit::Unanswered);
         (table, words)
     })
 }
@@ -240,8 +242,8 @@ fn packets_leave_a_consistent_table() {
             produce::<(u8, u8)>(),
             produce::<Vec<Step>>().with().len(0..48_usize),
         ))
-        .for_each(|((sets, rules), steps)| {
-            let (table, words) = &tables[usize::from(*sets) % tables.len()];
+        .for_each(|((buckets, rules), steps)| {
+            let (table, words) = &tables[usize::from(*buckets) % tables.len()];
             words
                 .all()
                 .for_each(|word| word.store(0, Ordering::Relaxed));

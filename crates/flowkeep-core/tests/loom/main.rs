@@ -14,9 +14,9 @@ mod small;
 use std::sync::Arc;
 
 use common::{Worth, at, entry};
-use flowkeep_core::entry::{Entry, Marks};
+use flowkeep_core::entry::{Entry, EntryFlags};
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{Found, Slot, Table};
+use flowkeep_core::table::{EntryHandle, Found, Table};
 use flowkeep_core::tracker::Direction;
 use flowkeep_core::tuple::Tuple;
 use loom::thread::{self, JoinHandle};
@@ -61,10 +61,10 @@ fn pair() -> (Tuple, Tuple) {
 fn torn() -> (Tuple, Tuple, Tuple) {
     let mixed = |a: Tuple, b: Tuple| b.with_addresses(a.destination(), a.source());
     let a = pair().0;
-    let place = |tuple: &Tuple| flowkeep_core::table::Seed::from_u64(1).hash(tuple) as u8;
+    let hash = |tuple: &Tuple| flowkeep_core::table::Seed::from_u64(1).hash(tuple) as u8;
     let b = tuples(1, 0, 0)
         .skip(1)
-        .find(|&b| place(&mixed(a, b)) == place(&a))
+        .find(|&b| hash(&mixed(a, b)) == hash(&a))
         .expect("there is no end of them");
     (a, b, mixed(a, b))
 }
@@ -95,9 +95,9 @@ fn what_is_read_under_a_key_was_written_for_its_owner() {
         insert(&table, &a, 1, Worth::Unanswered, NOW).expect("empty");
         let reader = spawn(&table, move |table| {
             let Some(Found {
-                slot: handle,
+                handle,
                 is_first: true,
-            }) = table.probe(table.place(&a), &a, &a.reversed())
+            }) = table.probe(table.hash(&a), &a, &a.reversed())
             else {
                 return;
             };
@@ -178,10 +178,10 @@ fn a_glance_never_passes_over_what_was_seen_to_take_precedence() {
         insert(&table, &a, 1, Worth::Answered, NOW).expect("empty");
         let reader = spawn(&table, move |table| {
             let there = find(table, &twin).is_some();
-            let glance = table.glance(table.place(&a), &twin, &a);
+            let glance = table.probe_home(table.hash(&a), &twin, &a);
             assert!(!there || glance.is_none(), "the first key is there");
         });
-        insert(&table, &twin, 2, Worth::Answered, NOW).expect("there is a slot left");
+        insert(&table, &twin, 2, Worth::Answered, NOW).expect("there is a handle left");
         join(reader);
         assert_eq!(settled(&table).len(), 2);
     });
@@ -211,7 +211,7 @@ fn a_touch_never_takes_a_twin_s_mark_away() {
         let table = table(1, 2);
         insert(&table, &a, 1, Worth::Unanswered, NOW).expect("empty");
         let toucher = spawn(&table, move |table| refresh(table, &a, NOW + 60));
-        insert(&table, &twin, 2, Worth::Answered, NOW).expect("there is a slot left");
+        insert(&table, &twin, 2, Worth::Answered, NOW).expect("there is a handle left");
         join(toucher);
         assert_eq!(settled(&table).len(), 2);
         // As it is stored anew, its twin still has to be known.
@@ -237,7 +237,7 @@ fn two_insertions_from_different_sets_never_share_a_slot() {
         let results = [stored, join(other)];
         let contents = settled(&table);
         assert!(contents.contains(&(resident, entry(9, Worth::Answered, NOW))));
-        assert_eq!(contents.len(), 2, "one of the two got the slot");
+        assert_eq!(contents.len(), 2, "one of the two got the handle");
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
         assert!(results.contains(&Err(Refusal::Full)));
         for (result, (tuple, number)) in results.into_iter().zip([(a, 1), (b, 2)]) {
@@ -274,8 +274,8 @@ fn refresh(table: &SmallTable, tuple: &Tuple, lifetime: u32) -> bool {
         handle.progress().is_some_and(|before| {
             let mut after = before;
             after.lifetime = lifetime;
-            after.marks.insert(Marks::SEEN_NON_SYN);
-            after.marks.insert(Marks::REPLIED);
+            after.entry_flags.insert(EntryFlags::SEEN_NON_SYN);
+            after.entry_flags.insert(EntryFlags::REPLIED);
             handle.advance(&before, &after)
         })
     })
@@ -312,10 +312,10 @@ fn an_expired_entry_that_is_refreshed_is_not_collected() {
         // A second earlier, so that the second insertion looks for expired ones.
         let expiring = entry(1, Worth::Answered, NOW - 1);
         table
-            .insert(table.place(&a), &a, &expiring, at(NOW - 1))
+            .insert(table.hash(&a), &a, &expiring, at(NOW - 1))
             .expect("empty");
         let refresher = spawn(&table, move |table| refresh(table, &a, NOW + 60));
-        insert(&table, &b, 2, Worth::Unanswered, NOW).expect("there is a slot left");
+        insert(&table, &b, 2, Worth::Unanswered, NOW).expect("there is a handle left");
         let refreshed = join(refresher);
         let contents = settled(&table);
         assert_eq!(contents.iter().any(|(tuple, _)| *tuple == a), refreshed);
@@ -451,7 +451,7 @@ fn displaced_entries_are_counted_however_they_go() {
     model(move || {
         let table = table(2, 1);
         insert(&table, &home, 0, Worth::Answered, NOW).expect("empty");
-        insert(&table, &a, 1, Worth::Unanswered, NOW).expect("there is a slot left");
+        insert(&table, &a, 1, Worth::Unanswered, NOW).expect("there is a handle left");
         let remover = spawn(&table, move |table| {
             find(table, &a).is_some_and(|found| table.remove(&found))
         });
@@ -470,7 +470,7 @@ fn displaced_entries_are_counted_when_two_inserters_meet() {
     model(move || {
         let table = table(2, 1);
         insert(&table, &home, 0, Worth::Answered, NOW).expect("empty");
-        insert(&table, &a, 1, Worth::Unanswered, NOW).expect("there is a slot left");
+        insert(&table, &a, 1, Worth::Unanswered, NOW).expect("there is a handle left");
         // Both want the slot of `a`: one is displaced there, the other at home.
         let other = spawn(&table, move |table| {
             insert(table, &c, 3, Worth::Answered, NOW).is_ok()

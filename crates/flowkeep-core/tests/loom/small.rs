@@ -7,13 +7,13 @@ use std::sync::Arc;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    Handle, Head, LANES, Memory, Record, Seed, SetTable, Statistic, Table, Word,
+    BucketHeader, BucketTable, Handle, Memory, Record, SLOTS, Seed, Statistic, Table, Word,
 };
 use flowkeep_core::tuple::Tuple;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use loom::sync::atomic::{AtomicU64, fence};
 
-use crate::common::peek::{check_glance, lane_of, sets_of};
+use crate::common::peek::{check_glance, sets_of, slot_of};
 use crate::common::{Worth, at, entry, random_tuple};
 
 /// The time of every insertion.
@@ -90,8 +90,8 @@ impl Word for Checked {
 /// Memory of a few slots a set. The others have a tag, as if they were taken, and no record.
 pub(crate) struct Small {
     seed: Seed,
-    lanes: usize,
-    heads: Vec<Head<Checked>>,
+    slots: usize,
+    bucket_headers: Vec<BucketHeader<Checked>>,
     records: Vec<Record<Checked>>,
     /// The words of the heads, once more.
     words: Vec<Vec<Arc<AtomicU64>>>,
@@ -100,29 +100,29 @@ pub(crate) struct Small {
 impl Memory for Small {
     type Word = Checked;
 
-    fn sets(&self) -> u32 {
-        self.heads.len() as u32
+    fn buckets(&self) -> u32 {
+        self.bucket_headers.len() as u32
     }
 
     fn seed(&self) -> &Seed {
         &self.seed
     }
 
-    fn head(&self, set: u32) -> Option<&Head<Checked>> {
-        self.heads.get(set as usize)
+    fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<Checked>> {
+        self.bucket_headers.get(bucket as usize)
     }
 
     fn record(&self, index: u32) -> Option<&Record<Checked>> {
-        let (set, lane) = (index as usize / LANES, index as usize % LANES);
-        (lane < self.lanes)
-            .then(|| self.records.get(set * self.lanes + lane))
+        let (bucket, slot) = (index as usize / SLOTS, index as usize % SLOTS);
+        (slot < self.slots)
+            .then(|| self.records.get(bucket * self.slots + slot))
             .flatten()
     }
 
     fn count(&self, _: Statistic) {}
 }
 
-pub(crate) type SmallTable = SetTable<Small>;
+pub(crate) type SmallTable = BucketTable<Small>;
 
 /// Words of a head, behind its tags.
 const LOCK: usize = 6;
@@ -132,29 +132,29 @@ const DISPLACED: usize = 7;
 const TAKEN: u8 = 0xff;
 
 /// A table of `sets` sets with `lanes` slots each.
-pub(crate) fn table(sets: usize, lanes: usize) -> Arc<SmallTable> {
+pub(crate) fn table(buckets: usize, slots: usize) -> Arc<SmallTable> {
     let mut words = Vec::new();
-    let heads = (0..sets)
+    let bucket_headers = (0..buckets)
         .map(|_| {
-            let tags: [u8; LANES] =
-                std::array::from_fn(|lane| if lane < lanes { 0 } else { TAKEN });
+            let tags: [u8; SLOTS] =
+                std::array::from_fn(|slot| if slot < slots { 0 } else { TAKEN });
             let tags = tags.chunks_exact(8).map(|eight| {
                 let reversed = eight.iter().rev();
                 reversed.fold(0, |word, &tag| word << 8 | u64::from(tag))
             });
             INITIAL.with_borrow_mut(|initial| initial.extend(tags));
             MADE.take();
-            let head = Head::default();
+            let bucket_header = BucketHeader::default();
             words.push(MADE.take());
-            head
+            bucket_header
         })
         .collect();
-    let records = (0..sets * lanes).map(|_| Record::default()).collect();
+    let records = (0..buckets * slots).map(|_| Record::default()).collect();
     MADE.take();
-    Arc::new(SetTable::new(Small {
+    Arc::new(BucketTable::new(Small {
         seed: Seed::from_u64(SEED),
-        lanes,
-        heads,
+        slots,
+        bucket_headers,
         records,
         words,
     }))
@@ -162,17 +162,17 @@ pub(crate) fn table(sets: usize, lanes: usize) -> Arc<SmallTable> {
 
 /// Tuples whose first and second sets, of `sets`, are these. All have the same tag, so that
 /// nothing but the key tells them apart.
-pub(crate) fn tuples(sets: u32, first: u32, second: u32) -> impl Iterator<Item = Tuple> {
+pub(crate) fn tuples(buckets: u32, first: u32, second: u32) -> impl Iterator<Item = Tuple> {
     const TAG: u8 = 7;
     let mut random = fastrand::Rng::with_seed(1);
     let seed = Seed::from_u64(SEED);
     std::iter::repeat_with(move || random_tuple(&mut random))
-        .filter(move |tuple| sets_of(&seed, sets, tuple) == (first, second, TAG))
+        .filter(move |tuple| sets_of(&seed, buckets, tuple) == (first, second, TAG))
 }
 
 /// A tuple of the only set of a table, which takes its first slot if it can.
 pub(crate) fn first_at_home() -> Tuple {
-    let at_home = |tuple: &Tuple| lane_of(&Seed::from_u64(SEED), tuple) == 0;
+    let at_home = |tuple: &Tuple| slot_of(&Seed::from_u64(SEED), tuple) == 0;
     let tuple = tuples(1, 0, 0).find(at_home);
     tuple.expect("there is no end of them")
 }
@@ -185,11 +185,11 @@ pub(crate) fn insert<'t>(
     lifetime: u32,
 ) -> Result<Handle<'t, Checked>, Refusal> {
     let entry = entry(number, worth, lifetime);
-    table.insert(table.place(tuple), tuple, &entry, at(NOW))
+    table.insert(table.hash(tuple), tuple, &entry, at(NOW))
 }
 
 pub(crate) fn find<'t>(table: &'t SmallTable, tuple: &Tuple) -> Option<Handle<'t, Checked>> {
-    table.find(table.place(tuple), tuple)
+    table.find(table.hash(tuple), tuple)
 }
 
 /// Whether an entry is the one of that number, but for what others may have advanced or counted.
@@ -213,25 +213,29 @@ pub(crate) fn is(found: &Entry, number: u32) -> bool {
 /// What is in a table that nobody is changing any more, after a check that it is consistent.
 pub(crate) fn settled(table: &SmallTable) -> Vec<(Tuple, Entry)> {
     let memory = table.memory();
-    let (mut displaced, mut used) = (vec![0; memory.heads.len()], HashSet::new());
+    let (mut displaced, mut used) = (vec![0; memory.bucket_headers.len()], HashSet::new());
     let mut contents: Vec<(Tuple, Entry)> = Vec::new();
     for (handle, tuple, entry) in table.iter() {
         assert!(contents.iter().all(|(other, _)| *other != tuple), "twice");
         let found = find(table, &tuple).map(|found| found.index());
         assert_eq!(found, Some(handle.index()));
         check_glance(table, &tuple);
-        let (first, _, _) = sets_of(&memory.seed, memory.sets(), &tuple);
-        displaced[first as usize] += u64::from(handle.index() / LANES as u32 != first);
+        let (first, _, _) = sets_of(&memory.seed, memory.buckets(), &tuple);
+        displaced[first as usize] += u64::from(handle.index() / SLOTS as u32 != first);
         used.insert(handle.index() as usize);
         contents.push((tuple, entry));
     }
-    for (set, words) in memory.words.iter().enumerate() {
-        for lane in 0..memory.lanes {
-            let tagged = words[lane / 8].load(Relaxed) >> (lane % 8 * 8) & 0xff != 0;
-            assert_eq!(tagged, used.contains(&(set * LANES + lane)), "tag");
+    for (bucket, words) in memory.words.iter().enumerate() {
+        for slot in 0..memory.slots {
+            let tagged = words[slot / 8].load(Relaxed) >> (slot % 8 * 8) & 0xff != 0;
+            assert_eq!(tagged, used.contains(&(bucket * SLOTS + slot)), "tag");
         }
         assert_eq!(words[LOCK].load(Relaxed) & 1, 0, "left locked");
-        assert_eq!(words[DISPLACED].load(Relaxed), displaced[set], "displaced");
+        assert_eq!(
+            words[DISPLACED].load(Relaxed),
+            displaced[bucket],
+            "displaced"
+        );
     }
     contents
 }

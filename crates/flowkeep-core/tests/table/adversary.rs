@@ -89,8 +89,8 @@ fn structured_tuples_spread_over_the_sets_as_by_chance() {
             let mut tags_within = vec![0; 16 * 16];
             for number in 0..TUPLES {
                 let tuple = pattern(number);
-                let (set, other, tag) = sets_of(&seed, SETS, &tuple);
-                first[set as usize] += 1;
+                let (bucket, other, tag) = sets_of(&seed, SETS, &tuple);
+                first[bucket as usize] += 1;
                 second[other as usize] += 1;
                 // Two tuples that share one set must not share the other more often than others.
                 let (coarse, coarse_other, _) = sets_of(&seed, 32, &tuple);
@@ -101,16 +101,16 @@ fn structured_tuples_spread_over_the_sets_as_by_chance() {
             // Tag 1 stands for 0, too.
             tags[0] /= 2;
             for (what, counts) in [
-                ("first sets", &first),
-                ("second sets", &second),
-                ("pairs of sets", &pairs),
+                ("first buckets", &first),
+                ("second buckets", &second),
+                ("pairs of buckets", &pairs),
                 ("tags", &tags),
-                ("tags within sets", &tags_within),
+                ("tags within buckets", &tags_within),
             ] {
                 let uneven = unevenness(counts);
                 assert!(uneven < CHANCE, "{name}, {what}: {uneven:.1} deviations");
             }
-            for (what, counts) in [("first sets", &first), ("second sets", &second)] {
+            for (what, counts) in [("first buckets", &first), ("second buckets", &second)] {
                 let peak = peak(counts);
                 assert!(peak < CHANCE + 1.0, "{name}, {what}: fullest {peak:.1}");
             }

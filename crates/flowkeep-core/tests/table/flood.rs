@@ -3,7 +3,7 @@
 use flowkeep_core::packet::{Packet, tcp};
 use flowkeep_core::rules::Default as Rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{LANES, SetTable, Table};
+use flowkeep_core::table::{BucketTable, SLOTS, Table};
 use flowkeep_core::tracker::{Creation, Direction, Request, Status, Tracker};
 use flowkeep_core::tuple::Tuple;
 
@@ -18,7 +18,7 @@ const RATE: u64 = 100_000;
 /// One SYN of so many is of somebody who goes on to answer.
 const HONEST: u64 = 1_000;
 
-type OwnedTable = SetTable<Owned<std::sync::atomic::AtomicU64>>;
+type OwnedTable = BucketTable<Owned<std::sync::atomic::AtomicU64>>;
 type FloodTracker<'a> = Tracker<'a, Rules, OwnedTable>;
 
 fn packet(tuple: Tuple, tcp_flags: u8) -> Packet {
@@ -64,13 +64,13 @@ fn connect(tracker: &FloodTracker<'_>, tuple: Tuple, now: u32) -> bool {
 fn surrounded(table: &OwnedTable, tuple: &Tuple) -> bool {
     let (first, second, _) = sets_of(&table.memory().seed, SETS as u32, tuple);
     let (mut answered, mut slots) = (0, 0);
-    for set in [first, second] {
-        slots += LANES;
+    for bucket in [first, second] {
+        slots += SLOTS;
         answered += table
             .iter()
-            .skip_while(|(handle, ..)| handle.index() / (LANES as u32) < set)
-            .take_while(|(handle, ..)| handle.index() / LANES as u32 == set)
-            .filter(|(_, _, entry)| entry.progress.marks.answered())
+            .skip_while(|(handle, ..)| handle.index() / (SLOTS as u32) < bucket)
+            .take_while(|(handle, ..)| handle.index() / SLOTS as u32 == bucket)
+            .filter(|(_, _, entry)| entry.progress.entry_flags.answered())
             .count();
     }
     answered == slots
@@ -118,7 +118,7 @@ fn answered_connections_survive_a_flood_and_new_ones_get_in() {
     for (number, tuple) in known.enumerate() {
         // An entry is stored under what comes first of it, ports as they stand.
         let stored = tuple.swapped();
-        let found = table.find(table.place(&stored), &stored);
+        let found = table.find(table.hash(&stored), &stored);
         assert!(found.is_some(), "connection {number} was evicted");
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{Found, SetTable, Slot, Statistic, Table};
+use flowkeep_core::table::{BucketTable, EntryHandle, Found, Statistic, Table};
 use flowkeep_core::tracker::Direction;
 use flowkeep_core::tuple::Address;
 
@@ -26,34 +26,37 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 /// Calls everything that a table can do.
-fn exercise<const SHARED: bool>(table: &SetTable<Owned<Peek, SHARED>>, random: &mut fastrand::Rng) {
+fn exercise<const SHARED: bool>(
+    table: &BucketTable<Owned<Peek, SHARED>>,
+    random: &mut fastrand::Rng,
+) {
     for _ in 0..100 {
         let tuple = tuple(random.u32(..64));
-        let place = table.place(&tuple);
-        table.prefetch(place);
-        table.prefetch_entry(place);
+        let hash = table.hash(&tuple);
+        table.prefetch(hash);
+        table.prefetch_entry(hash);
         let now = at(random.u32(..));
         let worth = Worth::ALL[random.usize(..Worth::ALL.len())];
-        let _ = table.insert(place, &tuple, &entry(1, worth, random.u32(..)), now);
-        if let Some(Found { slot, .. }) = table.probe(place, &tuple, &tuple.reversed()) {
-            if let Some(before) = slot.progress() {
+        let _ = table.insert(hash, &tuple, &entry(1, worth, random.u32(..)), now);
+        if let Some(Found { handle, .. }) = table.probe(hash, &tuple, &tuple.reversed()) {
+            if let Some(before) = handle.progress() {
                 let mut after = before;
                 after.lifetime = random.u32(..);
-                slot.advance(&before, &after);
+                handle.advance(&before, &after);
             }
-            slot.count(Direction::Ingress, 1, 1, now);
-            slot.set_rev_nat_index(1);
-            slot.set_nat_address(Address::default());
-            slot.set_rx_bytes(1);
-            let _ = (slot.entry(), slot.tuple());
-            table.remove(&slot);
+            handle.count(Direction::Ingress, 1, 1, now);
+            handle.set_rev_nat_index(1);
+            handle.set_nat_address(Address::default());
+            handle.set_rx_bytes(1);
+            let _ = (handle.entry(), handle.tuple());
+            table.remove(&handle);
         }
     }
     let _ = (table.iter().count(), table.census(random.u32(..)));
     table.sweep(random.u32(..), random.u32(..), random.u32(..), |_, _| {});
     table.sweep(0, u32::MAX, random.u32(..), |_, _| {});
     for (handle, tuple, _) in table.iter() {
-        let _ = table.find(table.place(&tuple), &tuple);
+        let _ = table.find(table.hash(&tuple), &tuple);
         table.remove(&handle);
     }
 }
@@ -74,15 +77,15 @@ fn damage(words: &Words, random: &mut fastrand::Rng, share: u64) {
 fn survives<const SHARED: bool>() {
     for seed in seeds() {
         let mut random = fastrand::Rng::with_seed(seed);
-        let sets = random.usize(1..4);
-        let (memory, words) = memory::<SHARED>(sets, seed);
-        let table = SetTable::new(memory);
+        let buckets = random.usize(1..4);
+        let (memory, words) = memory::<SHARED>(buckets, seed);
+        let table = BucketTable::new(memory);
         exercise(&table, &mut random);
         let share = [1, 2, 10, 100][random.usize(..4)];
         damage(&words, &mut random, share);
         if random.bool() {
             // Whatever else is broken, insertions get past the lock.
-            (0..sets).for_each(|set| _ = words.lock(set).fetch_and(!1, Ordering::Relaxed));
+            (0..buckets).for_each(|bucket| _ = words.lock(bucket).fetch_and(!1, Ordering::Relaxed));
         }
         relaxed();
         exercise(&table, &mut random);
@@ -103,11 +106,11 @@ fn unshared_garbage_is_survived() {
 #[test]
 fn a_lock_that_nobody_returns_is_given_up() {
     let (memory, words) = memory::<true>(1, 1);
-    let table = SetTable::new(memory);
+    let table = BucketTable::new(memory);
     let insert = |number| {
         table
             .insert(
-                table.place(&tuple(number)),
+                table.hash(&tuple(number)),
                 &tuple(number),
                 &entry(number, Worth::Answered, 60),
                 at(1),
@@ -123,7 +126,7 @@ fn a_lock_that_nobody_returns_is_given_up() {
     assert_eq!(table.memory().counted(Statistic::Contended), 1);
     // Readers, touches and removals need no lock.
     let found = table
-        .find(table.place(&tuple(1)), &tuple(1))
+        .find(table.hash(&tuple(1)), &tuple(1))
         .expect("it is there");
     assert!(table.remove(&found));
     words.lock(0).store(0, Ordering::Relaxed);
@@ -134,13 +137,13 @@ fn a_lock_that_nobody_returns_is_given_up() {
 #[test]
 fn tags_that_were_lost_do_not_hide_who_may_be_evicted() {
     let (memory, words) = memory::<true>(1, 1);
-    let table = SetTable::new(memory);
+    let table = BucketTable::new(memory);
     for number in 0..48 {
         let tuple = tuple(number);
         let entry = entry(number, Worth::Unanswered, 60);
         table
-            .insert(table.place(&tuple), &tuple, &entry, at(1))
-            .expect("there is a slot for each");
+            .insert(table.hash(&tuple), &tuple, &entry, at(1))
+            .expect("there is a handle for each");
     }
     // Every slot seems to be free, as if others were just about to take it.
     words
@@ -149,7 +152,7 @@ fn tags_that_were_lost_do_not_hide_who_may_be_evicted() {
         .for_each(|tags| tags.store(0, Ordering::Relaxed));
     table
         .insert(
-            table.place(&tuple(99)),
+            table.hash(&tuple(99)),
             &tuple(99),
             &entry(99, Worth::Unanswered, 60),
             at(1),
@@ -160,10 +163,10 @@ fn tags_that_were_lost_do_not_hide_who_may_be_evicted() {
 
 #[test]
 fn a_table_without_memory_refuses() {
-    let table = SetTable::new(Owned::<Peek>::new(0, 1));
-    let place = table.place(&tuple(1));
-    let stored = table.insert(place, &tuple(1), &entry(1, Worth::Answered, 60), at(1));
+    let table = BucketTable::new(Owned::<Peek>::new(0, 1));
+    let hash = table.hash(&tuple(1));
+    let stored = table.insert(hash, &tuple(1), &entry(1, Worth::Answered, 60), at(1));
     assert_eq!(stored.map(|_| ()), Err(Refusal::Full));
-    assert!(table.find(place, &tuple(1)).is_none());
+    assert!(table.find(hash, &tuple(1)).is_none());
     assert_eq!(table.iter().count(), 0);
 }

@@ -1,7 +1,7 @@
 //! What is done through a handle reaches the entry that it was found for, or nothing.
 
-use flowkeep_core::entry::{Marks, Progress};
-use flowkeep_core::table::{Handle, SetTable, Slot, Statistic, Table};
+use flowkeep_core::entry::{EntryFlags, Progress};
+use flowkeep_core::table::{BucketTable, EntryHandle, Handle, Statistic, Table};
 use flowkeep_core::tracker::Direction;
 use flowkeep_core::tuple::Address;
 
@@ -9,13 +9,13 @@ use crate::common::memory::Owned;
 use crate::common::peek::{Peek, check, memory};
 use crate::common::{Worth, at, entry, tuple};
 
-type Peeked<const SHARED: bool> = SetTable<Owned<Peek, SHARED>>;
+type Peeked<const SHARED: bool> = BucketTable<Owned<Peek, SHARED>>;
 
 fn store<const SHARED: bool>(table: &Peeked<SHARED>, number: u32) -> Handle<'_, Peek> {
     let tuple = tuple(number);
     let entry = entry(number, Worth::Unanswered, 60 + number);
     table
-        .insert(table.place(&tuple), &tuple, &entry, at(1))
+        .insert(table.hash(&tuple), &tuple, &entry, at(1))
         .expect("somebody can go")
 }
 
@@ -26,7 +26,7 @@ fn progress(handle: &Handle<'_, Peek>) -> Progress {
 /// A stale handle and the next owner of its slot.
 fn stale_handle_is_powerless<const SHARED: bool>() {
     let (memory, words) = memory::<SHARED>(1, 1);
-    let table = SetTable::new(memory);
+    let table = BucketTable::new(memory);
     let stale = store(&table, 0);
     let before = progress(&stale);
     let mut number = 0;
@@ -89,14 +89,14 @@ fn a_stale_handle_is_powerless_where_nobody_else_is() {
 
 fn a_removed_entry_is_gone<const SHARED: bool>() {
     let (memory, words) = memory::<SHARED>(2, 1);
-    let table = SetTable::new(memory);
+    let table = BucketTable::new(memory);
     let handle = store(&table, 3);
     let before = progress(&handle);
     assert!(table.remove(&handle));
     assert!(!table.remove(&handle), "once");
     assert!(!handle.advance(&before, &before));
     assert_eq!(handle.entry(), None);
-    assert!(table.find(table.place(&tuple(3)), &tuple(3)).is_none());
+    assert!(table.find(table.hash(&tuple(3)), &tuple(3)).is_none());
     assert_eq!(table.iter().count(), 0);
     assert_eq!(table.memory().counted(Statistic::Removed), 1);
     check(&table, &words);
@@ -114,11 +114,11 @@ fn a_removed_entry_is_gone_for_all() {
 
 fn what_changed_since_it_was_judged_stays<const SHARED: bool>() {
     let (memory, words) = memory::<SHARED>(1, 1);
-    let table = SetTable::new(memory);
+    let table = BucketTable::new(memory);
     let handle = store(&table, 3);
     let judged = progress(&handle);
     let mut answered = judged;
-    answered.marks.insert(Marks::REPLIED);
+    answered.entry_flags.insert(EntryFlags::REPLIED);
     let mut refreshed = answered;
     refreshed.lifetime += 1;
     for after in [answered, refreshed] {
@@ -140,12 +140,12 @@ fn an_entry_that_changed_since_it_was_judged_stays() {
 
 fn an_overtaken_advance_changes_nothing<const SHARED: bool>() {
     let (memory, _) = memory::<SHARED>(1, 1);
-    let table = SetTable::new(memory);
+    let table = BucketTable::new(memory);
     let handle = store(&table, 3);
     let before = progress(&handle);
     let mut faster = before;
     faster.lifetime += 10;
-    faster.marks.insert(Marks::REPLIED);
+    faster.entry_flags.insert(EntryFlags::REPLIED);
     assert!(handle.advance(&before, &faster));
     let mut slower = before;
     slower.lifetime += 5;
@@ -164,7 +164,7 @@ fn an_advance_that_was_overtaken_changes_nothing() {
 #[test]
 fn every_field_of_an_entry_comes_back() {
     let (memory, _) = memory::<true>(1, 1);
-    let table = SetTable::new(memory);
+    let table = BucketTable::new(memory);
     let handle = store(&table, 0xfedc_ba98);
     let stored = entry(
         0xfedc_ba98,

@@ -21,7 +21,7 @@ fn random_connections_fill_92_percent_before_the_first_is_refused() {
         loop {
             let tuple = random_tuple(&mut random);
             if table
-                .insert(table.place(&tuple), &tuple, &answered, at(1))
+                .insert(table.hash(&tuple), &tuple, &answered, at(1))
                 .is_err()
             {
                 break;

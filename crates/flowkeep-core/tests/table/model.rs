@@ -10,7 +10,8 @@ use bolero::{TypeGenerator, ValueGenerator, check, produce};
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    Evict, Found, Gone, LANES, Memory, Replaced, SetTable, Slot, Table, Watch, Word,
+    BucketTable, EntryHandle, EvictLimit, EvictReason, Evicted, EvictionObserver, Found, Memory,
+    SLOTS, Table, Word,
 };
 use flowkeep_core::tracker::Direction;
 use flowkeep_core::tuple::Tuple;
@@ -58,7 +59,7 @@ enum Operation {
     Advance {
         name: Name,
         life: u8,
-        marks: u16,
+        entry_flags: u16,
     },
     Count {
         name: Name,
@@ -79,23 +80,23 @@ enum Operation {
 
 /// Remembers what was replaced.
 #[derive(Default)]
-struct Log(RefCell<Vec<(Replaced, Tuple, Entry)>>);
+struct Log(RefCell<Vec<(EvictReason, Tuple, Entry)>>);
 
-impl Watch for Log {
-    fn replaced<W: Word>(&self, why: Replaced, gone: &Gone<'_, W>) {
+impl EvictionObserver for Log {
+    fn on_evict<W: Word>(&self, why: EvictReason, gone: &Evicted<'_, W>) {
         self.0.borrow_mut().push((why, gone.tuple(), gone.entry()));
     }
 }
 
 /// What an entry is worth, least first; `None` if it must stay.
-fn loss(entry: &Entry, now: u32) -> Option<(Evict, u32)> {
+fn loss(entry: &Entry, now: u32) -> Option<(EvictLimit, u32)> {
     let progress = &entry.progress;
     let kind = if progress.expired(now) {
-        Evict::Expired
+        EvictLimit::Expired
     } else if !progress.alive() {
-        Evict::Closed
-    } else if !progress.marks.answered() {
-        Evict::Unanswered
+        EvictLimit::Closed
+    } else if !progress.entry_flags.answered() {
+        EvictLimit::Unanswered
     } else {
         return None;
     };
@@ -103,7 +104,7 @@ fn loss(entry: &Entry, now: u32) -> Option<(Evict, u32)> {
 }
 
 struct Modelled<const SHARED: bool> {
-    table: SetTable<Owned<Peek, SHARED>, Log>,
+    table: BucketTable<Owned<Peek, SHARED>, Log>,
     words: Words,
     /// What is stored, and in which set.
     model: HashMap<Tuple, (u32, Entry)>,
@@ -112,10 +113,10 @@ struct Modelled<const SHARED: bool> {
 }
 
 impl<const SHARED: bool> Modelled<SHARED> {
-    fn new(sets: usize, seed: u64) -> Self {
-        let (memory, words) = memory(sets, seed);
+    fn new(buckets: usize, seed: u64) -> Self {
+        let (memory, words) = memory(buckets, seed);
         Self {
-            table: SetTable::with(memory, Log::default(), Evict::Unanswered),
+            table: BucketTable::with(memory, Log::default(), EvictLimit::Unanswered),
             words,
             model: HashMap::new(),
             now: 1000,
@@ -126,66 +127,66 @@ impl<const SHARED: bool> Modelled<SHARED> {
     /// The entries in the sets of a tuple, and how many slots these sets have.
     fn neighbours(&self, tuple: &Tuple) -> (Vec<(Tuple, Entry)>, usize) {
         let memory = self.table.memory();
-        let (first, second, _) = sets_of(&memory.seed, memory.sets(), tuple);
+        let (first, second, _) = sets_of(&memory.seed, memory.buckets(), tuple);
         let there = self
             .model
             .iter()
-            .filter(|(_, (set, _))| *set == first || *set == second)
+            .filter(|(_, (bucket, _))| *bucket == first || *bucket == second)
             .map(|(&tuple, &(_, entry))| (tuple, entry))
             .collect();
-        (there, if first == second { LANES } else { 2 * LANES })
+        (there, if first == second { SLOTS } else { 2 * SLOTS })
     }
 
     fn insert(&mut self, tuple: Tuple, worth: u8, life: u8) {
         self.serial += 1;
         let worth = Worth::ALL[usize::from(worth) % Worth::ALL.len()];
         let entry = entry(self.serial, worth, self.now + u32::from(life % 64));
-        let place = self.table.place(&tuple);
+        let hash = self.table.hash(&tuple);
         let stored = self
             .table
-            .insert(place, &tuple, &entry, at(self.now))
-            .map(|handle| handle.index() / LANES as u32);
-        let gone = self.table.watch().0.take();
+            .insert(hash, &tuple, &entry, at(self.now))
+            .map(|handle| handle.index() / SLOTS as u32);
+        let gone = self.table.observer().0.take();
 
-        if let Some(&(set, old)) = self.model.get(&tuple) {
-            assert_eq!(gone, [(Replaced::Renewed, tuple, old)]);
-            assert_eq!(stored, Ok(set), "renewed in place");
-            self.model.insert(tuple, (set, entry));
+        if let Some(&(bucket, old)) = self.model.get(&tuple) {
+            assert_eq!(gone, [(EvictReason::Overwritten, tuple, old)]);
+            assert_eq!(stored, Ok(bucket), "renewed in hash");
+            self.model.insert(tuple, (bucket, entry));
             return;
         }
         for (why, victim, lost) in gone.iter().copied() {
             let known = self.model.remove(&victim);
             assert_eq!(known.map(|(_, entry)| entry), Some(lost));
             let least = loss(&lost, self.now).expect("an answered connection stays");
-            if why == Replaced::Expired {
-                assert_eq!(least.0, Evict::Expired);
+            if why == EvictReason::Expired {
+                assert_eq!(least.0, EvictLimit::Expired);
                 continue;
             }
             let (others, slots) = self.neighbours(&tuple);
-            assert_eq!(others.len() + 1, slots, "there was a free slot");
+            assert_eq!(others.len() + 1, slots, "there was a free handle");
             let smaller = others
                 .iter()
                 .filter_map(|(_, other)| loss(other, self.now))
                 .find(|&other| other < least);
             assert_eq!(smaller, None, "would have been less of a loss");
             let expected = match least.0 {
-                Evict::Closed => Replaced::Closed,
-                _ => Replaced::Unanswered,
+                EvictLimit::Closed => EvictReason::Closed,
+                _ => EvictReason::Unanswered,
             };
             assert_eq!(why, expected);
         }
         match stored {
-            Ok(set) => {
+            Ok(bucket) => {
                 let memory = self.table.memory();
-                let (first, second, _) = sets_of(&memory.seed, memory.sets(), &tuple);
-                assert!(set == first || set == second);
-                self.model.insert(tuple, (set, entry));
+                let (first, second, _) = sets_of(&memory.seed, memory.buckets(), &tuple);
+                assert!(bucket == first || bucket == second);
+                self.model.insert(tuple, (bucket, entry));
             }
             Err(refusal) => {
                 assert_eq!(refusal, Refusal::Full);
                 assert_eq!(gone, [], "a refusal changes nothing");
                 let (there, slots) = self.neighbours(&tuple);
-                assert_eq!(there.len(), slots, "there was a free slot");
+                assert_eq!(there.len(), slots, "there was a free handle");
                 let expendable = there.iter().find(|(_, e)| loss(e, self.now).is_some());
                 assert_eq!(expendable, None, "somebody could have made room");
             }
@@ -221,16 +222,16 @@ impl<const SHARED: bool> Modelled<SHARED> {
                 }
                 .tuple();
                 let second = first.reversed();
-                let found = self.table.probe(self.table.place(&second), &first, &second);
+                let found = self.table.probe(self.table.hash(&second), &first, &second);
                 let found = match found {
                     Some(Found {
-                        slot,
+                        handle,
                         is_first: true,
-                    }) => Some((first, slot.entry())),
+                    }) => Some((first, handle.entry())),
                     Some(Found {
-                        slot,
+                        handle,
                         is_first: false,
-                    }) => Some((second, slot.entry())),
+                    }) => Some((second, handle.entry())),
                     None => None,
                 };
                 let known = [first, second]
@@ -238,18 +239,22 @@ impl<const SHARED: bool> Modelled<SHARED> {
                     .find_map(|tuple| Some((tuple, Some(self.model.get(&tuple)?.1))));
                 assert_eq!(found, known);
             }
-            Operation::Advance { name, life, marks } => {
+            Operation::Advance {
+                name,
+                life,
+                entry_flags,
+            } => {
                 let tuple = name.tuple();
-                let slot = self.table.find(self.table.place(&tuple), &tuple);
-                let before = slot.map(|slot| slot.progress().expect("it was just found"));
+                let handle = self.table.find(self.table.hash(&tuple), &tuple);
+                let before = handle.map(|handle| handle.progress().expect("it was just found"));
                 let mut after = before;
-                if let (Some(slot), Some(before), Some(after)) = (slot, before, &mut after) {
+                if let (Some(handle), Some(before), Some(after)) = (handle, before, &mut after) {
                     after.lifetime = now + u32::from(life % 64);
                     // All but the table's own.
-                    after.marks.0 ^= marks & 0x07ff;
+                    after.entry_flags.0 ^= entry_flags & 0x07ff;
                     after.tx_flags |= life;
                     after.last_rx_report = now;
-                    assert!(slot.advance(&before, after));
+                    assert!(handle.advance(&before, after));
                 }
                 let entry = self.known(&tuple);
                 assert_eq!(before, entry.as_ref().map(|entry| entry.progress));
@@ -263,10 +268,10 @@ impl<const SHARED: bool> Modelled<SHARED> {
                 length,
             } => {
                 let tuple = name.tuple();
-                let slot = self.table.find(self.table.place(&tuple), &tuple);
+                let handle = self.table.find(self.table.hash(&tuple), &tuple);
                 let entry = self.model.get_mut(&tuple).map(|(_, entry)| entry);
-                assert_eq!(slot.is_some(), entry.is_some());
-                if let (Some(slot), Some(entry)) = (slot, entry) {
+                assert_eq!(handle.is_some(), entry.is_some());
+                if let (Some(handle), Some(entry)) = (handle, entry) {
                     let (direction, counters) = if ingress {
                         (Direction::Ingress, &mut entry.rx)
                     } else {
@@ -275,15 +280,15 @@ impl<const SHARED: bool> Modelled<SHARED> {
                     counters.packets += 1;
                     counters.bytes += u64::from(length);
                     entry.last_seen = at(now).ticks;
-                    slot.count(direction, 1, length.into(), at(now));
+                    handle.count(direction, 1, length.into(), at(now));
                 }
             }
             Operation::Remove { name } => {
                 let tuple = name.tuple();
                 let removed = self
                     .table
-                    .find(self.table.place(&tuple), &tuple)
-                    .is_some_and(|slot| self.table.remove(&slot));
+                    .find(self.table.hash(&tuple), &tuple)
+                    .is_some_and(|handle| self.table.remove(&handle));
                 assert_eq!(removed, self.model.remove(&tuple).is_some());
             }
             Operation::Sweep { from, budget } => {
@@ -309,14 +314,14 @@ impl<const SHARED: bool> Modelled<SHARED> {
         let stored: HashMap<_, _> = self
             .table
             .iter()
-            .map(|(handle, tuple, entry)| (tuple, (handle.index() / LANES as u32, entry)))
+            .map(|(handle, tuple, entry)| (tuple, (handle.index() / SLOTS as u32, entry)))
             .collect();
         assert_eq!(stored, self.model);
     }
 }
 
-fn follow<const SHARED: bool>(sets: u8, seed: u16, operations: &[Operation]) {
-    let mut modelled = Modelled::<SHARED>::new(1 + usize::from(sets % 3), seed.into());
+fn follow<const SHARED: bool>(buckets: u8, seed: u16, operations: &[Operation]) {
+    let mut modelled = Modelled::<SHARED>::new(1 + usize::from(buckets % 3), seed.into());
     for &operation in operations {
         modelled.apply(operation);
     }
@@ -352,7 +357,7 @@ fn a_shared_table_behaves_as_its_model() {
         .with_iterations(SEQUENCES)
         .with_max_len(8192)
         .with_generator(sequences())
-        .for_each(|(sets, seed, operations)| follow::<true>(*sets, *seed, operations));
+        .for_each(|(buckets, seed, operations)| follow::<true>(*buckets, *seed, operations));
 }
 
 #[test]
@@ -361,5 +366,5 @@ fn an_unshared_table_behaves_as_its_model() {
         .with_iterations(SEQUENCES)
         .with_max_len(8192)
         .with_generator(sequences())
-        .for_each(|(sets, seed, operations)| follow::<false>(*sets, *seed, operations));
+        .for_each(|(buckets, seed, operations)| follow::<false>(*buckets, *seed, operations));
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicU64;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    Evict, Found, Gone, LANES, Place, Replaced, Seed, SetTable, Slot, Statistic, Table, Watch, Word,
+    BucketPair, BucketTable, EntryHandle, EvictLimit, EvictReason, Evicted, EvictionObserver,
+    Found, SLOTS, Seed, Statistic, Table, Word,
 };
 use flowkeep_core::tuple::{Flags, Tuple};
 
@@ -18,53 +19,56 @@ const NOW: u32 = 1000;
 
 /// Remembers what was replaced.
 #[derive(Default)]
-struct Log(RefCell<Vec<(Replaced, Tuple, Entry)>>);
+struct Log(RefCell<Vec<(EvictReason, Tuple, Entry)>>);
 
-impl Watch for Log {
-    fn replaced<W: Word>(&self, why: Replaced, gone: &Gone<'_, W>) {
+impl EvictionObserver for Log {
+    fn on_evict<W: Word>(&self, why: EvictReason, gone: &Evicted<'_, W>) {
         self.0.borrow_mut().push((why, gone.tuple(), gone.entry()));
     }
 }
 
 /// A table of one set, and so of 48 slots that every tuple may take.
-fn one_set(evict: Evict) -> SetTable<Owned<AtomicU64>, Log> {
-    SetTable::with(Owned::new(1, 1), Log::default(), evict)
+fn one_set(evict: EvictLimit) -> BucketTable<Owned<AtomicU64>, Log> {
+    BucketTable::with(Owned::new(1, 1), Log::default(), evict)
 }
 
 fn insert(table: &impl Table, number: u32, worth: Worth, lifetime: u32) -> Result<(), Refusal> {
     let tuple = tuple(number);
     let entry = entry(number, worth, lifetime);
     table
-        .insert(table.place(&tuple), &tuple, &entry, at(NOW))
+        .insert(table.hash(&tuple), &tuple, &entry, at(NOW))
         .map(|_| ())
 }
 
 #[test]
 fn room_is_made_in_the_order_of_the_least_loss() {
-    let table = one_set(Evict::Unanswered);
+    let table = one_set(EvictLimit::Unanswered);
     let victims = [
-        (Worth::Unanswered, NOW + 60, Replaced::Unanswered),
-        (Worth::Closed, NOW + 9, Replaced::Closed),
-        (Worth::Answered, NOW - 1, Replaced::Expired),
-        (Worth::HalfOpen, NOW + 30, Replaced::Unanswered),
-        (Worth::Closed, NOW, Replaced::Closed),
-        (Worth::Closed, NOW - 7, Replaced::Expired),
-        (Worth::Unanswered, NOW, Replaced::Unanswered),
-        (Worth::Unanswered, NOW - 3, Replaced::Expired),
+        (Worth::Unanswered, NOW + 60, EvictReason::Unanswered),
+        (Worth::Closed, NOW + 9, EvictReason::Closed),
+        (Worth::Answered, NOW - 1, EvictReason::Expired),
+        (Worth::HalfOpen, NOW + 30, EvictReason::Unanswered),
+        (Worth::Closed, NOW, EvictReason::Closed),
+        (Worth::Closed, NOW - 7, EvictReason::Expired),
+        (Worth::Unanswered, NOW, EvictReason::Unanswered),
+        (Worth::Unanswered, NOW - 3, EvictReason::Expired),
     ];
     // These first: by then the set has been searched for expired entries in this second.
-    for number in victims.len() as u32..LANES as u32 {
+    for number in victims.len() as u32..SLOTS as u32 {
         let worth = if number % 2 == 0 {
             Worth::Answered
         } else {
             Worth::Closing
         };
-        insert(&table, number, worth, NOW).expect("there is a slot for each");
+        insert(&table, number, worth, NOW).expect("there is a handle for each");
     }
     for (number, &(worth, lifetime, _)) in (0..).zip(&victims) {
-        insert(&table, number, worth, lifetime).expect("there is a slot for each");
+        insert(&table, number, worth, lifetime).expect("there is a handle for each");
     }
-    assert!(table.watch().0.borrow().is_empty(), "free slots come first");
+    assert!(
+        table.observer().0.borrow().is_empty(),
+        "free slots come first"
+    );
 
     // Each newcomer replaces just the next one: expired, closed, unanswered, and among those of
     // a kind the one that expires first.
@@ -72,7 +76,7 @@ fn room_is_made_in_the_order_of_the_least_loss() {
     for (number, victim) in (100..).zip(order) {
         insert(&table, number, Worth::Answered, NOW + 100).expect("somebody can go");
         let (worth, lifetime, why) = victims[victim as usize];
-        let gone = table.watch().0.take();
+        let gone = table.observer().0.take();
         assert_eq!(gone, [(why, tuple(victim), entry(victim, worth, lifetime))]);
     }
 
@@ -83,9 +87,9 @@ fn room_is_made_in_the_order_of_the_least_loss() {
         Err(Refusal::Full)
     );
     assert_eq!(contents(&table), before, "a refusal changes nothing");
-    assert!(table.watch().0.borrow().is_empty());
+    assert!(table.observer().0.borrow().is_empty());
     let counted = |statistic| table.memory().counted(statistic);
-    assert_eq!(counted(Statistic::Inserted), LANES as u64);
+    assert_eq!(counted(Statistic::Inserted), SLOTS as u64);
     assert_eq!(counted(Statistic::ReplacedExpired), 3);
     assert_eq!(counted(Statistic::ReplacedClosed), 2);
     assert_eq!(counted(Statistic::ReplacedUnanswered), 3);
@@ -95,26 +99,26 @@ fn room_is_made_in_the_order_of_the_least_loss() {
 #[test]
 fn the_expired_entries_of_a_set_go_together_when_its_room_is_needed() {
     let (memory, words) = memory::<true>(1, 1);
-    let table = SetTable::with(memory, Log::default(), Evict::Unanswered);
-    for number in 0..LANES as u32 {
+    let table = BucketTable::with(memory, Log::default(), EvictLimit::Unanswered);
+    for number in 0..SLOTS as u32 {
         let lifetime = if number < 10 { NOW } else { NOW - 1 };
         let tuple = tuple(number);
         let entry = entry(number, Worth::Answered, lifetime);
         table
-            .insert(table.place(&tuple), &tuple, &entry, at(NOW - 1))
-            .expect("there is a slot for each");
+            .insert(table.hash(&tuple), &tuple, &entry, at(NOW - 1))
+            .expect("there is a handle for each");
     }
     assert!(
-        table.watch().0.borrow().is_empty(),
+        table.observer().0.borrow().is_empty(),
         "nothing has expired yet"
     );
     insert(&table, 100, Worth::Answered, NOW).expect("most have expired");
-    let mut gone = table.watch().0.take();
-    assert_eq!(gone.len(), LANES - 10);
+    let mut gone = table.observer().0.take();
+    assert_eq!(gone.len(), SLOTS - 10);
     gone.sort_by_key(|(_, _, entry)| entry.source_identity);
     for (number, gone) in (10..).zip(gone) {
         let expired = entry(number, Worth::Answered, NOW - 1);
-        assert_eq!(gone, (Replaced::Expired, tuple(number), expired));
+        assert_eq!(gone, (EvictReason::Expired, tuple(number), expired));
     }
     assert_eq!(table.iter().count(), 10 + 1);
     check(&table, &words);
@@ -123,15 +127,18 @@ fn the_expired_entries_of_a_set_go_together_when_its_room_is_needed() {
 #[test]
 fn a_table_evicts_no_more_than_it_was_told_to() {
     for (evict, replaced) in [
-        (Evict::Expired, vec![Replaced::Expired]),
-        (Evict::Closed, vec![Replaced::Expired, Replaced::Closed]),
+        (EvictLimit::Expired, vec![EvictReason::Expired]),
+        (
+            EvictLimit::Closed,
+            vec![EvictReason::Expired, EvictReason::Closed],
+        ),
     ] {
         let table = one_set(evict);
-        for number in 2..LANES as u32 {
-            insert(&table, number, Worth::Unanswered, NOW).expect("there is a slot for each");
+        for number in 2..SLOTS as u32 {
+            insert(&table, number, Worth::Unanswered, NOW).expect("there is a handle for each");
         }
         insert(&table, 0, Worth::Answered, NOW - 1).expect("there are two slots left");
-        insert(&table, 1, Worth::Closed, NOW).expect("there is a slot left");
+        insert(&table, 1, Worth::Closed, NOW).expect("there is a handle left");
         for number in 0..replaced.len() as u32 {
             insert(&table, 100 + number, Worth::Answered, NOW).expect("somebody can go");
         }
@@ -139,36 +146,41 @@ fn a_table_evicts_no_more_than_it_was_told_to() {
             insert(&table, 200, Worth::Answered, NOW),
             Err(Refusal::Full)
         );
-        let reasons: Vec<_> = table.watch().0.borrow().iter().map(|gone| gone.0).collect();
+        let reasons: Vec<_> = table
+            .observer()
+            .0
+            .borrow()
+            .iter()
+            .map(|gone| gone.0)
+            .collect();
         assert_eq!(reasons, replaced);
     }
 }
 
 #[test]
 fn the_same_tuple_is_renewed_in_its_slot_even_when_the_table_is_full() {
-    let table = one_set(Evict::Unanswered);
-    for number in 0..LANES as u32 {
-        insert(&table, number, Worth::Answered, NOW).expect("there is a slot for each");
+    let table = one_set(EvictLimit::Unanswered);
+    for number in 0..SLOTS as u32 {
+        insert(&table, number, Worth::Answered, NOW).expect("there is a handle for each");
     }
-    let place = table.place(&tuple(7));
-    let old = table.find(place, &tuple(7)).expect("it was stored");
+    let hash = table.hash(&tuple(7));
+    let old = table.find(hash, &tuple(7)).expect("it was stored");
     let renewed = table
-        .insert(
-            place,
-            &tuple(7),
-            &entry(70, Worth::Unanswered, NOW),
-            at(NOW),
-        )
+        .insert(hash, &tuple(7), &entry(70, Worth::Unanswered, NOW), at(NOW))
         .expect("a renewal needs no room");
     assert_eq!(renewed.index(), old.index());
     assert_eq!(renewed.entry(), Some(entry(70, Worth::Unanswered, NOW)));
     assert_eq!(old.entry(), None, "what was found is gone");
-    assert_eq!(table.iter().count(), LANES);
+    assert_eq!(table.iter().count(), SLOTS);
     assert_eq!(
-        table.watch().0.take(),
-        [(Replaced::Renewed, tuple(7), entry(7, Worth::Answered, NOW))]
+        table.observer().0.take(),
+        [(
+            EvictReason::Overwritten,
+            tuple(7),
+            entry(7, Worth::Answered, NOW)
+        )]
     );
-    assert_eq!(table.memory().counted(Statistic::Renewed), 1);
+    assert_eq!(table.memory().counted(Statistic::Overwritten), 1);
 }
 
 #[test]
@@ -179,29 +191,29 @@ fn the_first_tuple_of_a_probe_takes_precedence() {
         for tuple in order {
             let entry = entry(u32::from(tuple == first), Worth::Answered, NOW);
             table
-                .insert(table.place(&tuple), &tuple, &entry, at(NOW))
+                .insert(table.hash(&tuple), &tuple, &entry, at(NOW))
                 .expect("empty");
         }
-        let place = table.place(&second);
+        let hash = table.hash(&second);
         let Some(Found {
-            slot: handle,
+            handle,
             is_first: true,
-        }) = table.probe(place, &first, &second)
+        }) = table.probe(hash, &first, &second)
         else {
             panic!("both are there");
         };
         assert_eq!(handle.tuple(), Some(first));
         assert!(table.remove(&handle));
         let Some(Found {
-            slot: handle,
+            handle,
             is_first: false,
-        }) = table.probe(place, &first, &second)
+        }) = table.probe(hash, &first, &second)
         else {
             panic!("the second is still there");
         };
         assert_eq!(handle.tuple(), Some(second));
         assert!(table.remove(&handle));
-        assert!(table.probe(place, &first, &second).is_none());
+        assert!(table.probe(hash, &first, &second).is_none());
     }
 }
 
@@ -210,13 +222,13 @@ fn a_tuple_and_its_reverse_have_one_place() {
     let mut random = fastrand::Rng::with_seed(3);
     for seed in 0..100 {
         let seed = Seed::from_u64(seed);
-        let place = |tuple: Tuple| Place::new(seed.hash(&tuple), 1366);
+        let hash = |tuple: Tuple| BucketPair::new(seed.hash(&tuple), 1366);
         let tuple = crate::common::random_tuple(&mut random);
-        assert_eq!(place(tuple), place(tuple.reversed()));
-        assert_eq!(place(tuple), place(tuple.swapped()));
+        assert_eq!(hash(tuple), hash(tuple.reversed()));
+        assert_eq!(hash(tuple), hash(tuple.swapped()));
         for flags in [Flags::IN, Flags::SERVICE, Flags::RELATED] {
             let flags = flags.union(Flags(tuple.flags().0 & Flags::IPV6.0));
-            assert_eq!(place(tuple), place(tuple.with_flags(flags)));
+            assert_eq!(hash(tuple), hash(tuple.with_flags(flags)));
         }
     }
 }
@@ -242,16 +254,16 @@ fn other_ends_ports_zones_and_protocols_have_other_hashes() {
 #[test]
 fn displaced_entries_are_found_and_counted_out_again() {
     let (memory, words) = memory::<true>(3, 11);
-    let table = SetTable::new(memory);
+    let table = BucketTable::new(memory);
     let mut stored = 0;
     while insert(&table, stored, Worth::Answered, NOW).is_ok() {
         stored += 1;
     }
     check(&table, &words);
-    assert!(stored > 2 * LANES as u32, "second sets are used");
+    assert!(stored > 2 * SLOTS as u32, "second buckets are used");
     for number in (0..stored).step_by(2) {
         let handle = table
-            .find(table.place(&tuple(number)), &tuple(number))
+            .find(table.hash(&tuple(number)), &tuple(number))
             .expect("an answered connection stays");
         assert!(table.remove(&handle));
         if !cfg!(miri) {
@@ -264,7 +276,7 @@ fn displaced_entries_are_found_and_counted_out_again() {
         let tuple = tuple(number);
         let entry = entry(number, Worth::Unanswered, NOW + 2);
         table
-            .insert(table.place(&tuple), &tuple, &entry, at(NOW + 1))
+            .insert(table.hash(&tuple), &tuple, &entry, at(NOW + 1))
             .expect("whatever is there has expired or is unanswered");
         if !cfg!(miri) {
             check(&table, &words);

@@ -4,7 +4,7 @@
 use std::thread;
 
 use flowkeep_core::entry::Entry;
-use flowkeep_core::table::{Found, SetTable, Slot, Table};
+use flowkeep_core::table::{BucketTable, EntryHandle, Found, Table};
 use flowkeep_core::tuple::Tuple;
 
 use crate::common::memory::Owned;
@@ -38,24 +38,24 @@ fn belongs(tuple: &Tuple, found: &Entry) -> bool {
 }
 
 /// One thread: inserts, finds, advances, removes and sweeps, each at random.
-fn churn<W: flowkeep_core::table::Word>(table: &SetTable<Owned<W>>, seed: u64) {
+fn churn<W: flowkeep_core::table::Word>(table: &BucketTable<Owned<W>>, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     for round in 0..rounds() {
         let now = 1000 + round / 100;
         let number = RESIDENTS + random.u32(..TUPLES);
         let tuple = tuple(number);
-        let place = table.place(&tuple);
+        let hash = table.hash(&tuple);
         match random.u8(..8) {
             0..3 => {
                 let worth = Worth::ALL[random.usize(..4)];
                 let entry = entry(number, worth, now + random.u32(..3));
-                let _ = table.insert(place, &tuple, &entry, at(now));
+                let _ = table.insert(hash, &tuple, &entry, at(now));
             }
             3..5 => {
                 if let Some(Found {
-                    slot: handle,
+                    handle,
                     is_first: false,
-                }) = table.probe(place, &tuple.reversed(), &tuple)
+                }) = table.probe(hash, &tuple.reversed(), &tuple)
                 {
                     if let Some(entry) = handle.entry() {
                         assert!(belongs(&tuple, &entry), "torn: {entry:?}");
@@ -68,13 +68,13 @@ fn churn<W: flowkeep_core::table::Word>(table: &SetTable<Owned<W>>, seed: u64) {
                 }
             }
             5 => {
-                if let Some(handle) = table.find(place, &tuple) {
+                if let Some(handle) = table.find(hash, &tuple) {
                     table.remove(&handle);
                 }
             }
             6 => {
                 let resident = crate::common::tuple(random.u32(..RESIDENTS));
-                let found = table.find(table.place(&resident), &resident);
+                let found = table.find(table.hash(&resident), &resident);
                 assert!(found.is_some(), "an answered connection was missed");
             }
             _ => {
@@ -86,14 +86,14 @@ fn churn<W: flowkeep_core::table::Word>(table: &SetTable<Owned<W>>, seed: u64) {
     }
 }
 
-fn settle<const SETS: usize>() -> (SetTable<Owned<crate::common::peek::Peek>>, Words) {
+fn settle<const SETS: usize>() -> (BucketTable<Owned<crate::common::peek::Peek>>, Words) {
     let (memory, words) = memory::<true>(SETS, 7);
-    let table = SetTable::new(memory);
+    let table = BucketTable::new(memory);
     for number in 0..RESIDENTS {
         let tuple = tuple(number);
         table
             .insert(
-                table.place(&tuple),
+                table.hash(&tuple),
                 &tuple,
                 &entry(number, Worth::Answered, u32::MAX),
                 at(1),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use flowkeep_core::table::{Census, LANES, SetTable, Slot, Sweep, Table};
+use flowkeep_core::table::{BucketTable, Census, EntryHandle, SLOTS, Sweep, Table};
 
 use crate::common::peek::{check, memory};
 use crate::common::{Worth, at, entry, tuple};
@@ -12,7 +12,7 @@ const NOW: u32 = 100;
 #[test]
 fn a_census_counts_each_entry_once_and_expired_ones_as_that() {
     let (memory, _) = memory::<true>(3, 2);
-    let table = SetTable::new(memory);
+    let table = BucketTable::new(memory);
     let mut number = 0;
     for (times, worth) in (1..).zip(Worth::ALL) {
         for lifetime in [NOW - 1, NOW, NOW + 1] {
@@ -21,7 +21,7 @@ fn a_census_counts_each_entry_once_and_expired_ones_as_that() {
                 let tuple = tuple(number);
                 table
                     .insert(
-                        table.place(&tuple),
+                        table.hash(&tuple),
                         &tuple,
                         &entry(number, worth, lifetime),
                         at(1),
@@ -31,7 +31,7 @@ fn a_census_counts_each_entry_once_and_expired_ones_as_that() {
         }
     }
     let expected = Census {
-        live: 45,
+        entries: 45,
         expired: 15,
         closed: 6,
         closing: 8,
@@ -46,7 +46,7 @@ fn a_census_counts_each_entry_once_and_expired_ones_as_that() {
 #[test]
 fn a_sweep_in_stretches_removes_what_has_expired_and_nothing_else() {
     let (memory, words) = memory::<true>(3, 2);
-    let table = SetTable::new(memory);
+    let table = BucketTable::new(memory);
     for number in 0..90 {
         let tuple = tuple(number);
         let entry = entry(
@@ -55,18 +55,18 @@ fn a_sweep_in_stretches_removes_what_has_expired_and_nothing_else() {
             NOW - 2 + number % 4,
         );
         table
-            .insert(table.place(&tuple), &tuple, &entry, at(1))
+            .insert(table.hash(&tuple), &tuple, &entry, at(1))
             .expect("there is room");
     }
     // A third of those that would expire is refreshed in time.
     for number in (0..90).step_by(3) {
-        let slot = table
-            .find(table.place(&tuple(number)), &tuple(number))
+        let handle = table
+            .find(table.hash(&tuple(number)), &tuple(number))
             .expect("it was stored");
-        let before = slot.progress().expect("it is there");
+        let before = handle.progress().expect("it is there");
         let mut after = before;
         after.lifetime = NOW + 50;
-        assert!(slot.advance(&before, &after));
+        assert!(handle.advance(&before, &after));
     }
     let kept = |number: u32| number.is_multiple_of(3) || number % 4 >= 2;
     let mut told = HashSet::new();
@@ -85,7 +85,7 @@ fn a_sweep_in_stretches_removes_what_has_expired_and_nothing_else() {
             break;
         }
     }
-    assert_eq!(stretches, (3 * LANES).div_ceil(50));
+    assert_eq!(stretches, (3 * SLOTS).div_ceil(50));
     assert_eq!(removed, told.len() as u64);
     assert_eq!(told, (0..90).filter(|&number| !kept(number)).collect());
     let left: HashSet<_> = table.iter().map(|(_, _, e)| e.source_identity).collect();

@@ -21,7 +21,7 @@ mod tables;
 use std::path::{Path, PathBuf};
 
 use flowkeep_core::rules::{Cilium18, Cilium119};
-use flowkeep_core::table::LANES;
+use flowkeep_core::table::SLOTS;
 use format::{Meta, Scenario, Step, Version};
 use map::MapTable;
 use memory::plain_table;
@@ -86,7 +86,7 @@ fn run(meta: &Meta, case: &Scenario) -> Result<(), String> {
         .iter()
         .filter(|step| matches!(step, Step::Create(_)))
         .count();
-    let crowded = (2 * entries).div_ceil(LANES).max(1);
+    let crowded = (2 * entries).div_ceil(SLOTS).max(1);
     over(
         "our table, crowded",
         meta,

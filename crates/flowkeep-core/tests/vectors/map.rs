@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use flowkeep_core::entry::{Entry, Progress};
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{Slot, Table};
+use flowkeep_core::table::{EntryHandle, Table};
 use flowkeep_core::tracker::{Direction, Instant};
 use flowkeep_core::tuple::{Address, Tuple};
 
@@ -34,10 +34,10 @@ impl MapTable {
 pub(crate) struct MapSlot<'t>(&'t Cell<Entry>);
 
 impl Table for MapTable {
-    type Slot<'t> = MapSlot<'t>;
-    type Place = ();
+    type Handle<'t> = MapSlot<'t>;
+    type Hash = ();
 
-    fn place(&self, _: &Tuple) {}
+    fn hash(&self, _: &Tuple) {}
 
     fn find(&self, (): (), tuple: &Tuple) -> Option<MapSlot<'_>> {
         let entry = self.entries.borrow().get(tuple).cloned()?;
@@ -66,7 +66,7 @@ impl MapSlot<'_> {
     }
 }
 
-impl Slot for MapSlot<'_> {
+impl EntryHandle for MapSlot<'_> {
     fn progress(&self) -> Option<Progress> {
         Some(self.0.get().progress)
     }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use flowkeep_core::entry::{Entry, Marks};
+use flowkeep_core::entry::{Entry, EntryFlags};
 use flowkeep_core::tracker::State;
 use flowkeep_core::tuple::{Address, Family, Flags, Tuple};
 use serde_json::{Value, json};
@@ -52,17 +52,17 @@ pub(crate) fn parse_tuple(value: &Value, family: u8) -> Tuple {
 }
 
 pub(crate) fn entry(entry: &Entry, key: &Tuple, version: Version) -> Value {
-    let marks = entry.progress.marks;
-    let bit = |mark| u8::from(marks.contains(mark));
+    let entry_flags = entry.progress.entry_flags;
+    let bit = |mark| u8::from(entry_flags.contains(mark));
     let progress = &entry.progress;
     let common = json!({
         "lifetime": progress.lifetime,
-        "rx_closing": bit(Marks::RX_CLOSING),
-        "tx_closing": bit(Marks::TX_CLOSING),
-        "lb_loopback": bit(Marks::LOOPBACK),
-        "seen_non_syn": bit(Marks::SEEN_NON_SYN),
-        "node_port": bit(Marks::NODE_PORT),
-        "proxy_redirect": bit(Marks::PROXY_REDIRECT),
+        "rx_closing": bit(EntryFlags::RX_CLOSING),
+        "tx_closing": bit(EntryFlags::TX_CLOSING),
+        "lb_loopback": bit(EntryFlags::LOOPBACK),
+        "seen_non_syn": bit(EntryFlags::SEEN_NON_SYN),
+        "node_port": bit(EntryFlags::NODE_PORT),
+        "proxy_redirect": bit(EntryFlags::PROXY_REDIRECT),
         "rev_nat_index": entry.rev_nat_index,
         "tx_flags_seen": progress.tx_flags,
         "rx_flags_seen": progress.rx_flags,
@@ -77,16 +77,16 @@ pub(crate) fn entry(entry: &Entry, key: &Tuple, version: Version) -> Value {
             "tx_packets": entry.tx.packets,
             "tx_bytes": entry.tx.bytes,
             "nat46": 0,
-            "dsr": bit(Marks::DSR),
+            "dsr": bit(EntryFlags::DSR),
             "ifindex": entry.nat_port,
         }),
         Version::Y2026 => {
             let mut fields = json!({
                 "packets": entry.rx.packets + entry.tx.packets,
                 "bytes": entry.rx.bytes + entry.tx.bytes,
-                "dsr_internal": bit(Marks::DSR),
-                "from_l7lb": bit(Marks::FROM_L7LB),
-                "from_tunnel": bit(Marks::FROM_TUNNEL),
+                "dsr_internal": bit(EntryFlags::DSR),
+                "from_l7lb": bit(EntryFlags::FROM_L7LB),
+                "from_tunnel": bit(EntryFlags::FROM_TUNNEL),
                 "nat_port": entry.nat_port,
             });
             // The two share their storage: the key tells which it is.

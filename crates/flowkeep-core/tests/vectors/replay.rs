@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use flowkeep_core::Error;
-use flowkeep_core::entry::Marks;
+use flowkeep_core::entry::EntryFlags;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::packet::{
     FragmentKey, FragmentPorts, Fragments, NoFragments, Packet, network, transport,
@@ -319,13 +319,15 @@ impl<T: Inspected> Run<'_, T> {
                 let key = self.key(step);
                 let found = self
                     .tracker::<R>()
-                    .has_egress_entry_with(&key, Marks::LOOPBACK);
+                    .has_egress_entry_with(&key, EntryFlags::LOOPBACK);
                 answered(step, Some(found), None)?;
                 &step.d
             }
             Step::HasDsrEgressEntry(step) => {
                 let key = self.key(step);
-                let found = self.tracker::<R>().has_egress_entry_with(&key, Marks::DSR);
+                let found = self
+                    .tracker::<R>()
+                    .has_egress_entry_with(&key, EntryFlags::DSR);
                 answered(step, Some(found), None)?;
                 &step.d
             }

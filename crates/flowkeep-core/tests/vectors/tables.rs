@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{Found, SetTable, Table};
+use flowkeep_core::table::{BucketTable, Found, Table};
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
@@ -29,7 +29,7 @@ impl Inspected for MapTable {
 }
 
 /// Our own table.
-pub(crate) type OwnTable = SetTable<Owned<AtomicU64>>;
+pub(crate) type OwnTable = BucketTable<Owned<AtomicU64>>;
 
 impl Inspected for OwnTable {
     fn dump(&self) -> Vec<(Tuple, Entry)> {
@@ -40,7 +40,7 @@ impl Inspected for OwnTable {
 
     fn remove(&self, tuple: &Tuple) {
         let handle = self
-            .find(self.place(tuple), tuple)
+            .find(self.hash(tuple), tuple)
             .expect("it was just listed");
         assert!(Self::remove(self, &handle), "nobody else is here");
     }
@@ -54,36 +54,36 @@ pub(crate) struct Failing<T> {
 }
 
 impl<T: Table> Table for Failing<T> {
-    type Slot<'t>
-        = T::Slot<'t>
+    type Handle<'t>
+        = T::Handle<'t>
     where
         Self: 't;
-    type Place = T::Place;
+    type Hash = T::Hash;
 
-    fn place(&self, tuple: &Tuple) -> T::Place {
-        self.table.place(tuple)
+    fn hash(&self, tuple: &Tuple) -> T::Hash {
+        self.table.hash(tuple)
     }
 
-    fn find(&self, place: T::Place, tuple: &Tuple) -> Option<T::Slot<'_>> {
-        self.table.find(place, tuple)
+    fn find(&self, hash: T::Hash, tuple: &Tuple) -> Option<T::Handle<'_>> {
+        self.table.find(hash, tuple)
     }
 
-    fn probe(&self, place: T::Place, first: &Tuple, second: &Tuple) -> Option<Found<T::Slot<'_>>> {
-        self.table.probe(place, first, second)
+    fn probe(&self, hash: T::Hash, first: &Tuple, second: &Tuple) -> Option<Found<T::Handle<'_>>> {
+        self.table.probe(hash, first, second)
     }
 
     fn insert(
         &self,
-        place: T::Place,
+        hash: T::Hash,
         tuple: &Tuple,
         entry: &Entry,
         now: Instant,
-    ) -> Result<T::Slot<'_>, Refusal> {
+    ) -> Result<T::Handle<'_>, Refusal> {
         let left = self.countdown.get();
         self.countdown.set(left.saturating_sub(1));
         if left == 1 {
             return Err(Refusal::Other(self.error.get()));
         }
-        self.table.insert(place, tuple, entry, now)
+        self.table.insert(hash, tuple, entry, now)
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use flowkeep_bpf::Kernel;
-use flowkeep_core::table::{LANES, Memory as _, table_bytes};
+use flowkeep_core::table::{Memory as _, SLOTS, table_bytes};
 
 /// How full a table of so many connections is to be: it takes 94 % before it refuses anything.
 const FILL: f64 = 0.9;
@@ -11,31 +11,33 @@ const FILL: f64 = 0.9;
 /// The size of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
-    pub(super) sets: u32,
+    pub(super) buckets: u32,
 }
 
 impl Room {
     /// Room for so many connections.
     pub(super) fn new(connections: u32) -> Self {
-        let sets = (f64::from(connections) / FILL / LANES as f64).ceil();
-        Self { sets: sets as u32 }
+        let buckets = (f64::from(connections) / FILL / SLOTS as f64).ceil();
+        Self {
+            buckets: buckets as u32,
+        }
     }
 
     /// That of a table that is there.
     pub(super) fn of(kernel: &Kernel) -> Self {
         Self {
-            sets: kernel.table().memory().sets(),
+            buckets: kernel.table().memory().buckets(),
         }
     }
 
     /// Entries that there is room for.
     pub(super) const fn entries(self) -> u64 {
-        self.sets as u64 * LANES as u64
+        self.buckets as u64 * SLOTS as u64
     }
 
     /// Bytes that it takes.
     pub(super) const fn bytes(self) -> u64 {
-        table_bytes(self.sets)
+        table_bytes(self.buckets)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use flowkeep_core::entry::Entry;
-use flowkeep_core::table::SetTable;
+use flowkeep_core::table::BucketTable;
 use flowkeep_core::tuple::Tuple;
 use flowkeep_memory::Region;
 
@@ -27,7 +27,7 @@ impl Sweeper {
     /// `expired` of each connection that it removes.
     pub(super) fn sweep(
         &mut self,
-        table: &SetTable<Region<true>>,
+        table: &BucketTable<Region<true>>,
         budget: Duration,
         mut expired: impl FnMut(&Tuple, &Entry),
     ) {

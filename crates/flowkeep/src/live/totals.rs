@@ -55,7 +55,7 @@ impl Totals {
     pub fn created(&self) -> u64 {
         [
             Statistic::Inserted,
-            Statistic::Renewed,
+            Statistic::Overwritten,
             Statistic::ReplacedExpired,
             Statistic::ReplacedClosed,
             Statistic::ReplacedUnanswered,
@@ -80,7 +80,7 @@ impl Totals {
     /// Entries that have not expired.
     #[must_use]
     pub const fn connections(&self) -> u64 {
-        self.census.live - self.census.expired
+        self.census.entries - self.census.expired
     }
 }
 

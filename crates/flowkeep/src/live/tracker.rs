@@ -254,7 +254,7 @@ fn load(
     let mut settings = Settings::default();
     change(&mut settings);
     let seed = Seed::from_words([(); Seed::WORDS].map(|()| RandomState::new().hash_one(0)));
-    let mut loaded = flowkeep_bpf::Options::new(settings, room.sets, seed);
+    let mut loaded = flowkeep_bpf::Options::new(settings, room.buckets, seed);
     loaded.pin = Some(folder.path().to_owned());
     Kernel::load(&loaded).map_err(|error| match is_memory(&error) {
         true => memory(check::said(&error)),

@@ -6,8 +6,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use flowkeep_bpf::{self as bpf, Kind};
-use flowkeep_core::entry::{Counters, Entry, Marks};
-use flowkeep_core::table::Replaced;
+use flowkeep_core::entry::{Counters, Entry, EntryFlags};
+use flowkeep_core::table::EvictReason;
 use flowkeep_core::tracker::{Change, Status};
 use flowkeep_core::tuple::{Flags, Tuple};
 
@@ -118,7 +118,7 @@ impl Watcher {
         for event in self.events.by_ref().take(BATCH) {
             if let Some(told) = describe(&view, &mut self.memory, &event) {
                 // The packet of what was replaced is that of the connection that took its place.
-                let own = !matches!(event.kind, Kind::Replaced(_));
+                let own = !matches!(event.kind, Kind::Evicted(_));
                 each(&told, own.then_some(&event.packet));
             }
         }
@@ -185,10 +185,10 @@ fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<
         }
         Kind::Changed(change) => (change.into(), memory.about(tuple, entry.created)),
         Kind::Refused(_) => (EventKind::Refused, Vec::new()),
-        Kind::Replaced(Replaced::Closed | Replaced::Unanswered) => {
+        Kind::Evicted(EvictReason::Closed | EvictReason::Unanswered) => {
             (EventKind::Evicted, memory.take(tuple, entry.created))
         }
-        Kind::Replaced(Replaced::Expired | Replaced::Renewed) => {
+        Kind::Evicted(EvictReason::Expired | EvictReason::Overwritten) => {
             let expired = entry.progress.expired((event.time / SECOND) as u32);
             if expired {
                 return expiry(view, memory, tuple, &entry);
@@ -234,7 +234,7 @@ fn by_packet(event: &bpf::Event) -> Entry {
     entry.progress.lifetime = (event.time / SECOND) as u32;
     let is_reply = packet.status == Status::Reply;
     if is_reply {
-        entry.progress.marks = Marks::REPLIED;
+        entry.progress.entry_flags = EntryFlags::REPLIED;
     }
     // An error's packet is not one of its connection.
     if packet.status == Status::Related {
@@ -302,7 +302,7 @@ mod tests {
             ..Entry::default()
         };
         entry.progress.lifetime = lifetime;
-        entry.progress.marks = Marks::NONE;
+        entry.progress.entry_flags = EntryFlags::NONE;
         bpf::Event {
             kind,
             time,
@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn what_is_replaced_has_expired_or_was_evicted_or_begins_again() {
         let kind_of = |why, lifetime, last_seen| {
-            let mut event = event(Kind::Replaced(why), lifetime);
+            let mut event = event(Kind::Evicted(why), lifetime);
             let entry = event.entry.as_mut().expect("an entry");
             entry.created = 7;
             entry.last_seen = u64::from(last_seen) * SECOND;
@@ -403,26 +403,30 @@ mod tests {
         let passed = EPOCH + u64::from(NOW - 4) * SECOND;
         for (why, lifetime, expected) in [
             (
-                Replaced::Expired,
+                EvictReason::Expired,
                 NOW - 5,
                 Some((EventKind::Expired, passed)),
             ),
             (
-                Replaced::Renewed,
+                EvictReason::Overwritten,
                 NOW - 5,
                 Some((EventKind::Expired, passed)),
             ),
-            (Replaced::Renewed, NOW + 5, None),
-            (Replaced::Closed, NOW + 5, Some((EventKind::Evicted, now))),
+            (EvictReason::Overwritten, NOW + 5, None),
             (
-                Replaced::Unanswered,
+                EvictReason::Closed,
+                NOW + 5,
+                Some((EventKind::Evicted, now)),
+            ),
+            (
+                EvictReason::Unanswered,
                 NOW + 5,
                 Some((EventKind::Evicted, now)),
             ),
         ] {
             assert_eq!(kind(why, lifetime), expected, "{why:?}, {lifetime}");
         }
-        let cut = kind_of(Replaced::Expired, NOW - 5, NOW);
+        let cut = kind_of(EvictReason::Expired, NOW - 5, NOW);
         assert_eq!(
             cut, None,
             "its lifetime was cut for one that began under its tuple"

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use flowkeep_core::entry::{Counters, Marks};
+use flowkeep_core::entry::{Counters, EntryFlags};
 use flowkeep_core::packet::{protocol, tcp};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::tuple::{Flags, Tuple};
@@ -44,7 +44,7 @@ pub(crate) fn describe(
         end: Timestamp(end(ended, settings)),
         icmp_errors,
     };
-    connection.state = state(&connection, ended.marks);
+    connection.state = state(&connection, ended.entry_flags);
     connection
 }
 
@@ -70,11 +70,11 @@ fn end(ended: &Ended, settings: &Settings) -> u64 {
     if ended.last_seen - ended.created < LAST_SEEN_LIMIT {
         return ended.last_seen;
     }
-    let timeout = if ended.marks.contains(Marks::CLOSED) {
+    let timeout = if ended.entry_flags.contains(EntryFlags::CLOSED) {
         settings.close
     } else if ended.tuple.protocol() != protocol::TCP {
         settings.non_tcp
-    } else if ended.marks.contains(Marks::SEEN_NON_SYN) {
+    } else if ended.entry_flags.contains(EntryFlags::SEEN_NON_SYN) {
         settings.tcp
     } else {
         settings.syn
@@ -83,9 +83,9 @@ fn end(ended: &Ended, settings: &Settings) -> u64 {
 }
 
 /// How far a connection has come, by what both sides have sent.
-fn state(connection: &Connection, marks: Marks) -> State {
+fn state(connection: &Connection, entry_flags: EntryFlags) -> State {
     // Packets are not counted where accounting is off.
-    let answered = connection.received.packets != 0 || marks.contains(Marks::REPLIED);
+    let answered = connection.received.packets != 0 || entry_flags.contains(EntryFlags::REPLIED);
     if connection.protocol != protocol::TCP {
         return match (answered, connection.icmp_errors.is_empty()) {
             (true, _) => State::Answered,
@@ -110,7 +110,7 @@ fn state(connection: &Connection, marks: Marks) -> State {
         State::Reset
     } else if ours & theirs & tcp::FIN != 0 {
         State::Closed
-    } else if (ours | theirs) & tcp::FIN != 0 || marks.intersects(Marks::CLOSED) {
+    } else if (ours | theirs) & tcp::FIN != 0 || entry_flags.intersects(EntryFlags::CLOSED) {
         State::Closing
     } else {
         State::Answered

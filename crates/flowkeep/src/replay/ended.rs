@@ -1,6 +1,6 @@
 //! Connections that are no longer in the table, in as few bytes as they need.
 
-use flowkeep_core::entry::{Counters, Entry, Marks};
+use flowkeep_core::entry::{Counters, Entry, EntryFlags};
 use flowkeep_core::tuple::Tuple;
 
 use super::describe::SECOND;
@@ -14,7 +14,7 @@ pub(crate) struct Ended {
     pub(super) created: u64,
     pub(super) last_seen: u64,
     pub(super) lifetime: u32,
-    pub(super) marks: Marks,
+    pub(super) entry_flags: EntryFlags,
     pub(super) tx_flags: u8,
     pub(super) rx_flags: u8,
 }
@@ -28,7 +28,7 @@ impl Ended {
             created: entry.created,
             last_seen: entry.last_seen,
             lifetime: entry.progress.lifetime,
-            marks: entry.progress.marks,
+            entry_flags: entry.progress.entry_flags,
             tx_flags: entry.progress.tx_flags,
             rx_flags: entry.progress.rx_flags,
         }

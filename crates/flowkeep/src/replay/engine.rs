@@ -196,7 +196,7 @@ impl<R: Rules> Replayer<R> {
             self.arrive(place, on_event);
         }
         let table = &self.connections.table;
-        let hash = table.place(quote.as_ref().unwrap_or(tuple));
+        let hash = table.hash(quote.as_ref().unwrap_or(tuple));
         table.prefetch(hash);
         table.prefetch_entry(self.on_the_way[(self.sent + AHEAD / 2) % AHEAD].hash);
         self.on_the_way[place] = Parsed {

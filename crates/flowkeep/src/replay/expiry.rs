@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use flowkeep_core::entry::Entry;
-use flowkeep_core::table::{Slot, Table};
+use flowkeep_core::table::{EntryHandle, Table};
 use flowkeep_core::tuple::Tuple;
 
 /// When each connection would expire as far as was known when it was last looked at. One that went
@@ -30,8 +30,8 @@ impl Alarms {
             }
             self.heap.pop();
             let Some(entry) = table
-                .find(table.place(&tuple), &tuple)
-                .and_then(|slot| slot.entry())
+                .find(table.hash(&tuple), &tuple)
+                .and_then(|handle| handle.entry())
             else {
                 continue;
             };

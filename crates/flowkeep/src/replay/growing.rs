@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicU64;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    Evict, Found, Gone, Handle, LANES, Replaced, Seed, SetTable, Table, Watch, Word,
+    BucketTable, EvictLimit, EvictReason, Evicted, EvictionObserver, Found, Handle, SLOTS, Seed,
+    Table, Word,
 };
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
@@ -24,14 +25,14 @@ const PARTS: usize = 16;
 /// How full a table of the size that was asked for may get before it is likely to grow.
 const FILL: f64 = 0.8;
 
-type Part = SetTable<Region<false>, Archive>;
+type Part = BucketTable<Region<false>, Archive>;
 
 /// Keeps the connections that the table lets go. Clones are the same archive.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Archive(Rc<RefCell<EndedList>>);
 
-impl Watch for Archive {
-    fn replaced<W: Word>(&self, _: Replaced, gone: &Gone<'_, W>) {
+impl EvictionObserver for Archive {
+    fn on_evict<W: Word>(&self, _: EvictReason, gone: &Evicted<'_, W>) {
         let ended = Ended::new(&gone.tuple(), &gone.entry());
         self.0.borrow_mut().push(ended);
     }
@@ -56,8 +57,8 @@ impl GrowingTable {
         let archive = Archive::default();
         let slots = f64::from(connections) / PARTS as f64 / FILL;
         // A float's conversion saturates.
-        let sets = (slots / LANES as f64).ceil().max(1.0) as u32;
-        let part = |_| part(sets, ticks_per_second, seed, &archive);
+        let buckets = (slots / SLOTS as f64).ceil().max(1.0) as u32;
+        let part = |_| part(buckets, ticks_per_second, seed, &archive);
         let parts: Vec<Part> = (0..PARTS).map(part).collect::<Result<_, _>>()?;
         let Ok(parts) = parts.into_boxed_slice().try_into() else {
             unreachable!("so many were made");
@@ -72,17 +73,17 @@ impl GrowingTable {
 
     /// Makes the part that `tuple` belongs to a quarter larger.
     pub(super) fn grow(&mut self, tuple: &Tuple, now: Instant) -> Result<(), MemoryError> {
-        let number = part_of(self.place(tuple));
-        let mut sets = self.parts[number].capacity() as u32 / LANES as u32;
+        let number = part_of(self.hash(tuple));
+        let mut buckets = self.parts[number].capacity() as u32 / SLOTS as u32;
         'larger: loop {
-            sets = sets.saturating_add((sets / 4).max(1));
-            let larger = part(sets, self.ticks_per_second, self.seed, &self.archive)?;
+            buckets = buckets.saturating_add((buckets / 4).max(1));
+            let larger = part(buckets, self.ticks_per_second, self.seed, &self.archive)?;
             let mut expired = Vec::new();
             for (_, tuple, entry) in self.parts[number].iter() {
                 if entry.progress.expired(now.seconds) {
                     expired.push(Ended::new(&tuple, &entry));
                 } else if larger
-                    .insert(larger.place(&tuple), &tuple, &entry, now)
+                    .insert(larger.hash(&tuple), &tuple, &entry, now)
                     .is_err()
                 {
                     // Unlucky: its two sets are full in a table that is mostly empty.
@@ -132,8 +133,8 @@ impl GrowingTable {
 
     /// Takes an entry out of the table and into the archive.
     pub(super) fn end(&self, tuple: &Tuple) {
-        use flowkeep_core::table::Slot as _;
-        let hash = self.place(tuple);
+        use flowkeep_core::table::EntryHandle as _;
+        let hash = self.hash(tuple);
         let part = self.part(hash);
         if let Some(handle) = part.find(hash, tuple)
             && let Some(entry) = handle.entry()
@@ -155,13 +156,17 @@ impl GrowingTable {
 }
 
 fn part(
-    sets: u32,
+    buckets: u32,
     ticks_per_second: u64,
     seed: Seed,
     archive: &Archive,
 ) -> Result<Part, MemoryError> {
-    let memory = Region::anonymous(sets, ticks_per_second, &seed)?;
-    Ok(SetTable::with(memory, archive.clone(), Evict::Expired))
+    let memory = Region::anonymous(buckets, ticks_per_second, &seed)?;
+    Ok(BucketTable::with(
+        memory,
+        archive.clone(),
+        EvictLimit::Expired,
+    ))
 }
 
 /// Bits of the hash that neither choose a set nor are the tag.
@@ -171,22 +176,22 @@ const fn part_of(hash: u64) -> usize {
 }
 
 impl Table for GrowingTable {
-    type Slot<'t> = Handle<'t, AtomicU64>;
+    type Handle<'t> = Handle<'t, AtomicU64>;
     /// The hash: places move when a part grows.
-    type Place = u64;
+    type Hash = u64;
 
     #[inline(always)]
-    fn place(&self, tuple: &Tuple) -> u64 {
+    fn hash(&self, tuple: &Tuple) -> u64 {
         self.seed.hash(tuple)
     }
 
     #[inline]
-    fn find(&self, hash: u64, tuple: &Tuple) -> Option<Self::Slot<'_>> {
+    fn find(&self, hash: u64, tuple: &Tuple) -> Option<Self::Handle<'_>> {
         self.part(hash).find(hash, tuple)
     }
 
     #[inline(always)]
-    fn probe(&self, hash: u64, first: &Tuple, second: &Tuple) -> Option<Found<Self::Slot<'_>>> {
+    fn probe(&self, hash: u64, first: &Tuple, second: &Tuple) -> Option<Found<Self::Handle<'_>>> {
         self.part(hash).probe(hash, first, second)
     }
 
@@ -197,7 +202,7 @@ impl Table for GrowingTable {
         tuple: &Tuple,
         entry: &Entry,
         now: Instant,
-    ) -> Result<Self::Slot<'_>, Refusal> {
+    ) -> Result<Self::Handle<'_>, Refusal> {
         self.part(hash).insert(hash, tuple, entry, now)
     }
 }

@@ -10,7 +10,7 @@ use flowkeep_core::error::Refusal;
 use flowkeep_core::packet::tcp;
 use flowkeep_core::rules::Rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{Seed, Slot};
+use flowkeep_core::table::{EntryHandle, Seed};
 use flowkeep_core::tracker::{
     Change, Creation, Direction, Instant, Observation, Request, Status, Tracker, originated,
 };
@@ -112,13 +112,13 @@ impl<R: Rules> Connections<R> {
         let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
         let found =
             tracker.lookup_tuple(parsed.hash, &parsed.tuple, parsed.tcp_flags, &request, None);
-        let Some(slot) = found.slot else {
+        let Some(handle) = found.handle else {
             let tuple = found.tuple_of(&parsed.tuple, &request);
             return self.create(parsed, tuple, found.reopened, &request, on_event);
         };
         if let Some(alarms) = &mut self.alarms
             && found.status != Status::Related
-            && let Some(entry) = slot.entry()
+            && let Some(entry) = handle.entry()
         {
             let tuple = found.tuple_of(&parsed.tuple, &request);
             // Nothing but a close brings the end nearer.
@@ -165,8 +165,8 @@ impl<R: Rules> Connections<R> {
         let request = Request::new(direction, parsed.seen.length, now);
         let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
         let found = tracker.relate(parsed.hash, quote, &request)?;
-        if let Some(slot) = found.slot
-            && let (Some(tuple), Some(entry)) = (slot.tuple(), slot.entry())
+        if let Some(handle) = found.handle
+            && let (Some(tuple), Some(entry)) = (handle.tuple(), handle.entry())
         {
             self.note_icmp_error(parsed, quote, &tuple, &entry);
             self.tell(
@@ -201,8 +201,8 @@ impl<R: Rules> Connections<R> {
         loop {
             let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
             match tracker.create(&mut tuple, &creation) {
-                Ok(slot) => {
-                    let entry = slot.entry();
+                Ok(handle) => {
+                    let entry = handle.entry();
                     if let (Some(alarms), Some(entry)) = (&mut self.alarms, entry) {
                         alarms.set(&tuple, &entry);
                         let kind = if reopened {
@@ -332,7 +332,7 @@ impl<R: Rules> Connections<R> {
     }
 }
 
-/// Marks the number of a connection that is no longer in the table.
+/// EntryFlags the number of a connection that is no longer in the table.
 const AMONG_ENDED: u64 = 1 << 63;
 
 /// What happened to a known connection, if it is worth an event.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use aya::programs::ProgramFd;
 use flowkeep_bpf::{Device, Hook, Kernel, Options};
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{LANES, Seed};
+use flowkeep_core::table::{SLOTS, Seed};
 
 use super::driver::Driver;
 use super::input::{Random, Side};
@@ -26,9 +26,9 @@ impl Ours {
         folder: Option<&Path>,
         random: &mut Random,
     ) -> Result<Self> {
-        let sets = capacity.div_ceil(LANES as u32);
+        let buckets = capacity.div_ceil(SLOTS as u32);
         let seed = Seed::from_words(core::array::from_fn(|_| random.number()));
-        let mut options = Options::new(Settings::default(), sets, seed);
+        let mut options = Options::new(Settings::default(), buckets, seed);
         options.pin = folder.map(Path::to_owned);
         let mut kernel = Kernel::load(&options)?;
         let mut program = |hook| -> Result<ProgramFd> {

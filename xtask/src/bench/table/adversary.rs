@@ -1,7 +1,7 @@
-//! Whether tuples with structure gather in some sets, when the table's seed is unknown.
+//! Whether tuples with structure gather in some buckets, when the table's seed is unknown.
 
 use flowkeep_core::packet::protocol;
-use flowkeep_core::table::{Place, Seed};
+use flowkeep_core::table::{BucketPair, Seed};
 use flowkeep_core::tuple::{Address, Flags, Tuple};
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ pub(super) struct Gathering {
     pub(super) fullest: Spread,
     /// Tuples whose first set is the emptiest one.
     pub(super) emptiest: Spread,
-    /// The variance of the sets' tuples by that of the binomial distribution: 1 is chance.
+    /// The variance of the buckets' tuples by that of the binomial distribution: 1 is chance.
     pub(super) variance: Spread,
 }
 
@@ -78,17 +78,17 @@ fn gathering(
 ) -> Gathering {
     let (mut fullest, mut emptiest, mut variance) = (vec![], vec![], vec![]);
     for seed in seeds {
-        let mut sets = vec![0_u32; SETS as usize];
+        let mut buckets = vec![0_u32; SETS as usize];
         for number in 0..TUPLES {
-            let [first, _] = Place::new(seed.hash(&pattern(number)), SETS).sets();
-            sets[first as usize] += 1;
+            let [first, _] = BucketPair::new(seed.hash(&pattern(number)), SETS).buckets();
+            buckets[first as usize] += 1;
         }
         let of = |count: Option<&u32>| f64::from(count.copied().unwrap_or(0));
-        fullest.push(of(sets.iter().max()));
-        emptiest.push(of(sets.iter().min()));
+        fullest.push(of(buckets.iter().max()));
+        emptiest.push(of(buckets.iter().min()));
         let share = 1.0 / f64::from(SETS);
         let mean = f64::from(TUPLES) * share;
-        let squares: f64 = sets
+        let squares: f64 = buckets
             .iter()
             .map(|&count| (f64::from(count) - mean).powi(2))
             .sum();

@@ -7,7 +7,7 @@ use flowkeep::memory::Region;
 use flowkeep_core::packet::tcp;
 use flowkeep_core::rules::Default as Rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{SetTable, Statistic, Table};
+use flowkeep_core::table::{BucketTable, Statistic, Table};
 use flowkeep_core::tracker::{Creation, Direction, Request, Status, Tracker};
 use flowkeep_core::tuple::Tuple;
 use serde::Serialize;
@@ -34,7 +34,7 @@ pub(super) struct Flood {
     pub(super) survived: u32,
     /// Nanoseconds that a SYN of the flood takes: its look-up and its creation.
     pub(super) ns_a_syn: f64,
-    /// SYNs of the flood that got no entry, because both their sets hold answered connections.
+    /// SYNs of the flood that got no entry, because both their buckets hold answered connections.
     pub(super) refused: u64,
     /// SYNs of the flood that made room for others of it.
     pub(super) replaced: u64,
@@ -48,7 +48,7 @@ pub(super) struct Flood {
 
 /// The packets of a flood and of a few connections amid it.
 struct Scene<'t> {
-    tracker: Tracker<'t, Rules, SetTable<Region<false>>>,
+    tracker: Tracker<'t, Rules, BucketTable<Region<false>>>,
     number: u64,
 }
 
@@ -136,7 +136,7 @@ pub(super) fn run(syns: u32, random: &mut Random) -> Result<Flood> {
     let there = |tuples: &[Tuple]| {
         let there = |tuple: &&Tuple| {
             let key = key(**tuple);
-            table.find(table.place(&key), &key).is_some()
+            table.find(table.hash(&key), &key).is_some()
         };
         tuples.iter().filter(there).count() as u32
     };

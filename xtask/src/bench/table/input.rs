@@ -1,6 +1,6 @@
 //! The input: connections, their packets in random order, and time.
 
-use flowkeep_core::entry::{Entry, Marks};
+use flowkeep_core::entry::{Entry, EntryFlags};
 use flowkeep_core::packet::{Packet, protocol, tcp};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::tracker::{Direction, Instant, Request};
@@ -143,8 +143,8 @@ pub(super) const fn key(opening: Tuple) -> Tuple {
 pub(super) fn answered(settings: &Settings) -> Entry {
     let mut entry = Entry::default();
     entry.progress.lifetime = START + settings.tcp;
-    let marks = Marks::TCP.0 | Marks::SEEN_NON_SYN.0 | Marks::REPLIED.0;
-    entry.progress.marks = Marks(marks);
+    let entry_flags = EntryFlags::TCP.0 | EntryFlags::SEEN_NON_SYN.0 | EntryFlags::REPLIED.0;
+    entry.progress.entry_flags = EntryFlags(entry_flags);
     entry.progress.tx_flags = tcp::SYN | tcp::ACK;
     entry.progress.rx_flags = tcp::SYN | tcp::ACK;
     entry

@@ -32,10 +32,7 @@ pub(super) fn run(slots: u32, tables: u32, random: &mut Random) -> Result<Load> 
         let mut stored = 0_u64;
         loop {
             let key = key(random.tuple());
-            if table
-                .insert(table.place(&key), &key, &entry, at(0))
-                .is_err()
-            {
+            if table.insert(table.hash(&key), &key, &entry, at(0)).is_err() {
                 break;
             }
             stored += 1;

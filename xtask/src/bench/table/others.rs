@@ -1,7 +1,7 @@
 //! Hash maps of others that connections can be kept in, under two look-ups or one.
 
 use dashmap::DashMap;
-use flowkeep_core::entry::{Entry, Marks};
+use flowkeep_core::entry::{Entry, EntryFlags};
 use flowkeep_core::packet::tcp;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::tracker::Status;
@@ -24,8 +24,8 @@ pub(super) enum Keys {
     Sorted,
 }
 
-/// A bit that [`Marks`] has free: the ends were exchanged to sort them.
-const EXCHANGED: Marks = Marks(1 << 11);
+/// A bit that [`EntryFlags`] has free: the ends were exchanged to sort them.
+const EXCHANGED: EntryFlags = EntryFlags(1 << 11);
 
 /// The key that both directions share, and whether the ends had to be exchanged.
 #[inline(always)]
@@ -50,7 +50,7 @@ impl Keys {
             Self::Sorted => {
                 let (key, exchanged) = sorted(key);
                 let mut entry = entry;
-                entry.progress.marks.set(EXCHANGED, exchanged);
+                entry.progress.entry_flags.set(EXCHANGED, exchanged);
                 (key, entry)
             }
         })
@@ -64,7 +64,7 @@ pub(super) trait Map {
     fn touch<'s>(
         &mut self,
         key: &Tuple,
-        how: impl FnOnce(Marks) -> Touch<'s>,
+        how: impl FnOnce(EntryFlags) -> Touch<'s>,
     ) -> Option<(bool, bool)>;
 }
 
@@ -73,10 +73,10 @@ impl Map for HashMap<Tuple, Entry> {
     fn touch<'s>(
         &mut self,
         key: &Tuple,
-        how: impl FnOnce(Marks) -> Touch<'s>,
+        how: impl FnOnce(EntryFlags) -> Touch<'s>,
     ) -> Option<(bool, bool)> {
         let entry = self.get_mut(key)?;
-        let touch = how(entry.progress.marks);
+        let touch = how(entry.progress.entry_flags);
         Some((touch.entry(entry), touch.reply))
     }
 }
@@ -86,10 +86,10 @@ impl Map for DashMap<Tuple, Entry, RandomState> {
     fn touch<'s>(
         &mut self,
         key: &Tuple,
-        how: impl FnOnce(Marks) -> Touch<'s>,
+        how: impl FnOnce(EntryFlags) -> Touch<'s>,
     ) -> Option<(bool, bool)> {
         let mut entry = self.get_mut(key)?;
-        let touch = how(entry.progress.marks);
+        let touch = how(entry.progress.entry_flags);
         Some((touch.entry(&mut entry), touch.reply))
     }
 }
@@ -103,10 +103,10 @@ impl Map for Papaya<'_> {
     fn touch<'s>(
         &mut self,
         key: &Tuple,
-        how: impl FnOnce(Marks) -> Touch<'s>,
+        how: impl FnOnce(EntryFlags) -> Touch<'s>,
     ) -> Option<(bool, bool)> {
         let entry = self.get(key)?;
-        let touch = how(entry.marks());
+        let touch = how(entry.entry_flags());
         Some((touch.shared(entry), touch.reply))
     }
 }
@@ -148,8 +148,9 @@ impl<'s, M: Map> Other<'s, M> {
             Keys::Sorted => {
                 let (key, exchanged) = sorted(sent.tuple);
                 // A reply's tuple, as it stands, is the key that the entry was meant to have.
-                let reply = |marks: Marks| marks.contains(EXCHANGED) == exchanged;
-                self.map.touch(&key, |marks| touch(reply(marks)))
+                let reply = |entry_flags: EntryFlags| entry_flags.contains(EXCHANGED) == exchanged;
+                self.map
+                    .touch(&key, |entry_flags| touch(reply(entry_flags)))
             }
         };
         match found {

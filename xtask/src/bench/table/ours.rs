@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use flowkeep::memory::Region;
 use flowkeep_core::rules::Default as Rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{LANES, Seed, SetTable, Table};
+use flowkeep_core::table::{BucketTable, SLOTS, Seed, Table};
 use flowkeep_core::tracker::{Status, Tracker};
 
 use super::contender::{Contender, Tally};
@@ -18,16 +18,16 @@ const FILL: f64 = 2.0 / 3.0;
 
 /// Sets that have at least this many slots together.
 pub(super) fn sets_for(slots: u32) -> u32 {
-    slots.div_ceil(LANES as u32)
+    slots.div_ceil(SLOTS as u32)
 }
 
-/// A table of this many sets, and a secret of its own.
+/// A table of this many buckets, and a secret of its own.
 pub(super) fn table<const SHARED: bool>(
-    sets: u32,
+    buckets: u32,
     random: &mut Random,
-) -> Result<SetTable<Region<SHARED>>> {
+) -> Result<BucketTable<Region<SHARED>>> {
     let seed = Seed::from_words(core::array::from_fn(|_| random.number()));
-    Ok(SetTable::new(Region::anonymous(sets, TICKS, &seed)?))
+    Ok(BucketTable::new(Region::anonymous(buckets, TICKS, &seed)?))
 }
 
 /// A table made for these connections, and holding them.
@@ -35,18 +35,18 @@ pub(super) fn filled<const SHARED: bool>(
     connections: &Connections,
     settings: &Settings,
     random: &mut Random,
-) -> Result<SetTable<Region<SHARED>>> {
+) -> Result<BucketTable<Region<SHARED>>> {
     let slots = f64::from(connections.count()) / FILL;
     let table = table(sets_for(slots.ceil() as u32), random)?;
     let entry = answered(settings);
     for key in connections.keys() {
         table
-            .insert(table.place(&key), &key, &entry, at(0))
+            .insert(table.hash(&key), &key, &entry, at(0))
             .ok()
             .context("a table with room refuses")?;
     }
     ensure!(
-        table.census(at(0).seconds).live == u64::from(connections.count()),
+        table.census(at(0).seconds).entries == u64::from(connections.count()),
         "two connections of chance have the same ends: take another seed"
     );
     Ok(table)
@@ -54,7 +54,7 @@ pub(super) fn filled<const SHARED: bool>(
 
 /// Our table; look-ups come in batches of `batch`, or one by one if that is 1.
 pub(super) struct Ours<'t, const SHARED: bool> {
-    pub(super) table: &'t SetTable<Region<SHARED>>,
+    pub(super) table: &'t BucketTable<Region<SHARED>>,
     pub(super) settings: &'t Settings,
     pub(super) batch: usize,
 }
@@ -67,16 +67,16 @@ impl<const SHARED: bool> Ours<'_, SHARED> {
         let (batches, rest) = packets.as_chunks::<BATCH>();
         for batch in batches {
             let places: [u64; BATCH] = core::array::from_fn(|index| {
-                let place = tracker.place(&batch[index].packet());
-                self.table.prefetch(place);
-                place
+                let hash = tracker.hash(&batch[index].packet());
+                self.table.prefetch(hash);
+                hash
             });
-            for place in places {
-                self.table.prefetch_entry(place);
+            for hash in places {
+                self.table.prefetch_entry(hash);
             }
-            for (sent, place) in batch.iter().zip(places) {
+            for (sent, hash) in batch.iter().zip(places) {
                 let request = sent.request(number);
-                let found = tracker.lookup_at(place, &sent.packet(), &request, None);
+                let found = tracker.lookup_at(hash, &sent.packet(), &request, None);
                 tally.count(found.map_or(Status::New, |lookup| lookup.status));
                 number += 1;
             }

@@ -70,7 +70,7 @@ impl fmt::Display for Report {
         if let Some(flood) = &self.flood {
             flood.fmt(f)?;
         }
-        writeln!(f, "\nTuples by first set: 60,000 in 1366 sets\n")?;
+        writeln!(f, "\nTuples by first set: 60,000 in 1366 buckets\n")?;
         for gathering in &self.adversary {
             let Gathering {
                 tuples,
@@ -164,13 +164,13 @@ impl fmt::Display for Flood {
         )?;
         writeln!(
             f,
-            "  of {} connections opened amid it {} are established, {} found no slot to be given \
+            "  of {} connections opened amid it {} are established, {} found no handle to be given \
              up",
             self.opened, self.established, self.opened_refused
         )?;
         writeln!(
             f,
-            "  SYNs that took another's slot: {}; refused: {}",
+            "  SYNs that took another's handle: {}; refused: {}",
             self.replaced, self.refused
         )
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use dashmap::DashMap;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{LANES, table_bytes};
+use flowkeep_core::table::{SLOTS, table_bytes};
 use flowkeep_core::tuple::Tuple;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -91,7 +91,7 @@ pub(super) fn run(size: &Size<'_>, random: &mut Random) -> Result<Speed> {
     let connections = Connections::random(size.connections, random);
     let own = filled::<false>(&connections, &settings, random)?;
     let shared = filled::<true>(&connections, &settings, random)?;
-    let bytes = table_bytes((own.capacity() / LANES as u64) as u32);
+    let bytes = table_bytes((own.capacity() / SLOTS as u64) as u32);
     let mut chase = Chase::over(bytes, random);
 
     let both = [Keys::Two, Keys::Sorted];

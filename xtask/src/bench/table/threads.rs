@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use flowkeep::memory::Region;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::SetTable;
+use flowkeep_core::table::BucketTable;
 use serde::Serialize;
 
 use super::contender::{Contender, Tally};
@@ -84,7 +84,7 @@ pub(super) fn run(
 
 /// How long it takes until as many threads as there are streams of packets have looked up theirs.
 fn seconds(
-    table: &SetTable<Region<true>>,
+    table: &BucketTable<Region<true>>,
     settings: &Settings,
     batch: usize,
     streams: &[&[Sent]],

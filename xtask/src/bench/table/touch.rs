@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use flowkeep_core::entry::{Entry, Marks, Progress};
+use flowkeep_core::entry::{Entry, EntryFlags, Progress};
 use flowkeep_core::packet::tcp;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::tracker::Instant;
@@ -32,35 +32,35 @@ impl Touch<'_> {
         if progress.lifetime < now {
             return false;
         }
-        let marks = &mut progress.marks;
-        if marks.intersects(Marks::CLOSED) {
+        let entry_flags = &mut progress.entry_flags;
+        if entry_flags.intersects(EntryFlags::CLOSED) {
             if self.tcp_flags & tcp::SYN != 0 && self.tcp_flags & tcp::ACK == 0 {
                 progress.lifetime = now - 1;
                 return false;
             }
         } else {
             if self.tcp_flags & tcp::SYN == 0 {
-                marks.insert(Marks::SEEN_NON_SYN);
+                entry_flags.insert(EntryFlags::SEEN_NON_SYN);
             }
             progress.lifetime = now
-                + if marks.contains(Marks::SEEN_NON_SYN) {
+                + if entry_flags.contains(EntryFlags::SEEN_NON_SYN) {
                     settings.tcp
                 } else {
                     settings.syn
                 };
         }
         if self.reply {
-            marks.insert(Marks::REPLIED);
+            entry_flags.insert(EntryFlags::REPLIED);
         }
         if self.tcp_flags & (tcp::FIN | tcp::RST) != 0 {
-            marks.insert(if self.tcp_flags & tcp::RST != 0 {
-                Marks::CLOSED
+            entry_flags.insert(if self.tcp_flags & tcp::RST != 0 {
+                EntryFlags::CLOSED
             } else if self.ingress {
-                Marks::RX_CLOSING
+                EntryFlags::RX_CLOSING
             } else {
-                Marks::TX_CLOSING
+                EntryFlags::TX_CLOSING
             });
-            if marks.contains(Marks::CLOSED) {
+            if entry_flags.contains(EntryFlags::CLOSED) {
                 progress.lifetime = now + settings.close;
             }
         }
@@ -102,7 +102,7 @@ impl Touch<'_> {
         let progress = loop {
             let mut progress = Progress {
                 lifetime: (life >> 32) as u32,
-                marks: Marks(life as u16),
+                entry_flags: EntryFlags(life as u16),
                 tx_flags: flags as u8,
                 rx_flags: (flags >> 8) as u8,
                 last_tx_report: reports as u32,
@@ -167,13 +167,13 @@ impl SharedEntry {
     }
 
     /// One-bit properties.
-    pub(super) fn marks(&self) -> Marks {
-        Marks(self.life.load(Relaxed) as u16)
+    pub(super) fn entry_flags(&self) -> EntryFlags {
+        EntryFlags(self.life.load(Relaxed) as u16)
     }
 }
 
 const fn life_word(progress: &Progress) -> u64 {
-    (progress.lifetime as u64) << 32 | progress.marks.0 as u64
+    (progress.lifetime as u64) << 32 | progress.entry_flags.0 as u64
 }
 
 const fn report_word(progress: &Progress) -> u64 {

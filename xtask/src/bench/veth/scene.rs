@@ -6,7 +6,7 @@ use aya::programs::links::LinkOrder;
 use aya::programs::tc::TcAttachOptions;
 use flowkeep_bpf::{Hook, Kernel, Options};
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{LANES, Seed, Statistic};
+use flowkeep_core::table::{SLOTS, Seed, Statistic};
 use flowkeep_lab::{Host, cable};
 use serde::Serialize;
 
@@ -125,7 +125,7 @@ impl Scene {
         let mut created = 0;
         for statistic in [
             Statistic::Inserted,
-            Statistic::Renewed,
+            Statistic::Overwritten,
             Statistic::ReplacedExpired,
             Statistic::ReplacedClosed,
             Statistic::ReplacedUnanswered,
@@ -163,10 +163,10 @@ impl Scene {
 
 /// Our programs, attached to the interface of the host that this runs on.
 fn flowkeep(slots: u32) -> Result<Kernel> {
-    let sets = slots.div_ceil(LANES as u32);
+    let buckets = slots.div_ceil(SLOTS as u32);
     let mut random = Random::new(1);
     let seed = Seed::from_words(core::array::from_fn(|_| random.number()));
-    let mut kernel = Kernel::load(&Options::new(Settings::default(), sets, seed))?;
+    let mut kernel = Kernel::load(&Options::new(Settings::default(), buckets, seed))?;
     kernel.attach(INTERFACE, Hook::Ingress, false)?;
     kernel.attach(INTERFACE, Hook::Egress, false)?;
     Ok(kernel)

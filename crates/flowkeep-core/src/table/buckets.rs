@@ -2,9 +2,9 @@
 //!
 //! # Who may do what at the same time
 //!
-//! Readers take no lock. Every change of a slot's owner goes through its life word by
+//! Readers take no lock. Every change of a slot's owner goes through its state word by
 //! compare-and-swap: claim (from free, expired, closed or unanswered to busy, generation plus
-//! one), write, publish. What a reader compares was therefore written by one owner if the life
+//! one), write, publish. What a reader compares was therefore written by one owner if the state
 //! word is live and of the same generation before and after the comparison (a sequence lock:
 //! acquire load, relaxed loads, acquire fence, relaxed load, against compare-and-swap, release
 //! fence, relaxed stores, release store).
@@ -12,7 +12,7 @@
 //! Insertion of a tuple takes the lock of its first set, in a bounded number of tries, so that
 //! two processors can't store the same tuple twice. Slots themselves need no lock: an inserter
 //! that comes from another first set loses or wins the claim. Removal takes no lock at all: it
-//! claims the slot, from just the life word that it judged. A connection that was refreshed since
+//! claims the slot, from just the state word that it judged. A connection that was refreshed since
 //! has another one, and stays.
 //!
 //! What packets change is in single words. Lifetime, marks and generation are one word, so a late
@@ -38,9 +38,9 @@
 //! its own entry with the mark. A mark may outlive its reason, or meet the next owner of a slot
 //! that changes hands at that moment: then a look-up goes the long way, no more.
 
-use super::hash::Place;
-use super::insert::{Evict, Watch};
-use super::layout::{Head, LANES, Record};
+use super::hash::BucketPair;
+use super::insert::{EvictLimit, EvictionObserver};
+use super::layout::{BucketHeader, Record, SLOTS};
 use super::memory::Memory;
 use super::record::Handle;
 use super::word::Word;
@@ -53,31 +53,31 @@ use crate::tuple::Tuple;
 /// A set-associative table over memory that somebody else owns. See the module's documentation
 /// for what happens when many use it at once.
 #[derive(Clone, Copy, Debug)]
-pub struct SetTable<M, O = ()> {
+pub struct BucketTable<M, O = ()> {
     pub(super) memory: M,
-    pub(super) watch: O,
-    pub(super) evict: Evict,
+    pub(super) observer: O,
+    pub(super) evict: EvictLimit,
 }
 
-impl<M: Memory> SetTable<M> {
+impl<M: Memory> BucketTable<M> {
     /// A table that makes room by evicting up to unanswered connections.
     #[must_use]
     pub const fn new(memory: M) -> Self {
         Self {
             memory,
-            watch: (),
-            evict: Evict::Unanswered,
+            observer: (),
+            evict: EvictLimit::Unanswered,
         }
     }
 }
 
-impl<M: Memory, O: Watch> SetTable<M, O> {
+impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
     /// A table that tells `watch` what it replaces, and evicts nothing beyond `evict`.
     #[must_use]
-    pub const fn with(memory: M, watch: O, evict: Evict) -> Self {
+    pub const fn with(memory: M, observer: O, evict: EvictLimit) -> Self {
         Self {
             memory,
-            watch,
+            observer,
             evict,
         }
     }
@@ -90,47 +90,48 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
     /// Whoever is told what is replaced.
     #[must_use]
-    pub const fn watch(&self) -> &O {
-        &self.watch
+    pub const fn observer(&self) -> &O {
+        &self.observer
     }
 
     /// The place that a hash names. Computed where it is needed: a register holds the hash, and a
     /// place would be written to memory and read again in other pieces, which stalls the processor
     /// until all before it is done (measured: 290 instead of 170 ns a look-up).
     #[inline(always)]
-    fn named(&self, hash: u64) -> Place {
-        Place::new(hash, self.memory.sets())
+    fn pair(&self, hash: u64) -> BucketPair {
+        BucketPair::new(hash, self.memory.buckets())
     }
 
     /// How many entries there is room for.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        u64::from(self.memory.sets()) * LANES as u64
+        u64::from(self.memory.buckets()) * SLOTS as u64
     }
 
     /// A hint that `place` will be probed soon: first step of a batch.
     #[inline]
-    pub fn prefetch(&self, place: u64) {
-        self.memory.prefetch_head(self.named(place).first);
+    pub fn prefetch(&self, hash: u64) {
+        self.memory.prefetch_bucket(self.pair(hash).first);
     }
 
     /// A hint that `place` will be probed soon, once its head is there: second step of a batch.
     #[inline]
-    pub fn prefetch_entry(&self, place: u64) {
-        let place = self.named(place);
-        if let Some(head) = self.memory.head(place.first) {
-            let matching = M::matching(head, place.tag);
+    pub fn prefetch_entry(&self, hash: u64) {
+        let hash = self.pair(hash);
+        if let Some(bucket_header) = self.memory.bucket_header(hash.first) {
+            let matching = M::matching(bucket_header, hash.tag);
             if matching != 0 {
-                let lane = matching.trailing_zeros();
+                let slot = matching.trailing_zeros();
                 self.memory
-                    .prefetch_record(place.first * LANES as u32 + lane);
+                    .prefetch_record(hash.first * SLOTS as u32 + slot);
             } else {
                 // A new connection, most likely: it will take this slot.
-                let lane = free_lane::<M::Word>(M::matching(head, 0), place.lane) % LANES as u32;
+                let slot =
+                    free_slot::<M::Word>(M::matching(bucket_header, 0), hash.slot) % SLOTS as u32;
                 self.memory
-                    .prefetch_record(place.first * LANES as u32 + lane);
-                if head.displaced.load() != 0 {
-                    self.memory.prefetch_head(place.second);
+                    .prefetch_record(hash.first * SLOTS as u32 + slot);
+                if bucket_header.displaced.load() != 0 {
+                    self.memory.prefetch_bucket(hash.second);
                 }
             }
         }
@@ -139,7 +140,7 @@ impl<M: Memory, O: Watch> SetTable<M, O> {
 
 /// Which of these free slots a new entry takes: its own, or else the first.
 #[inline(always)]
-pub(super) fn free_lane<W: Word>(free: u64, own: u8) -> u32 {
+pub(super) fn free_slot<W: Word>(free: u64, own: u8) -> u32 {
     // Without a branch: it is drawn where every insertion comes by.
     let is_free = W::opaque(free >> own & 1).wrapping_neg() as u32;
     let first = free.trailing_zeros();
@@ -171,7 +172,7 @@ impl Keys {
     /// This one, and whatever has the same ends in the other direction.
     #[must_use]
     #[inline(always)]
-    pub const fn with_twin(tuple: Tuple) -> Self {
+    pub const fn with_reverse(tuple: Tuple) -> Self {
         Self {
             first: tuple,
             second: tuple.swapped(),
@@ -207,7 +208,7 @@ fn differs<W: Word>(record: &Record<W>, key: &Tuple, counts: u64) -> u64 {
 
 /// Which of the eight tags of a word are `tag`: bit `n` for the n-th, the lowest byte first.
 #[inline(always)]
-const fn lanes_with(tags: u64, tag: u8) -> u64 {
+const fn slots_with(tags: u64, tag: u8) -> u64 {
     const LOW_BITS: u64 = 0x0101_0101_0101_0101;
     const HIGH_BITS: u64 = LOW_BITS << 7;
     // A byte of `differing` is 0 where the tag matches. Adding 0x7f to its low seven bits carries
@@ -219,37 +220,37 @@ const fn lanes_with(tags: u64, tag: u8) -> u64 {
     (zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
-impl<W: Word> Head<W> {
+impl<W: Word> BucketHeader<W> {
     /// The slots whose tag is `tag`: bit `n` for slot `n`. Tag 0 is that of free slots.
     #[inline(always)]
     pub fn matching(&self, tag: u8) -> u64 {
-        let mut lanes = 0;
+        let mut slots = 0;
         for (word, at) in self.tags.iter().zip((0..).step_by(8)) {
-            lanes |= lanes_with(word.load(), tag) << at;
+            slots |= slots_with(word.load(), tag) << at;
         }
-        lanes
+        slots
     }
 
     /// The slots that have a tag: bit `n` for slot `n`.
     #[inline]
     pub(super) fn used<M: Memory<Word = W>>(&self) -> u64 {
-        !M::matching(self, 0) & ((1 << LANES) - 1)
+        !M::matching(self, 0) & ((1 << SLOTS) - 1)
     }
 
     /// The tag of a slot.
     #[inline]
-    pub(super) fn tag(&self, lane: u32) -> u8 {
+    pub(super) fn tag(&self, slot: u32) -> u8 {
         self.tags
-            .get(lane as usize / 8)
-            .map_or(0, |word| (word.load() >> (lane % 8 * 8)) as u8)
+            .get(slot as usize / 8)
+            .map_or(0, |word| (word.load() >> (slot % 8 * 8)) as u8)
     }
 
     /// Changes a slot's tag. Only the slot's owner does, so flipping the bits that differ is
     /// exact, whatever others do to the tags beside it.
     #[inline]
-    pub(super) fn set_tag(&self, lane: u32, tag: u8) {
-        let difference = u64::from(self.tag(lane) ^ tag) << (lane % 8 * 8);
-        if let Some(word) = self.tags.get(lane as usize / 8)
+    pub(super) fn set_tag(&self, slot: u32, tag: u8) {
+        let difference = u64::from(self.tag(slot) ^ tag) << (slot % 8 * 8);
+        if let Some(word) = self.tags.get(slot as usize / 8)
             && difference != 0
         {
             word.flip(difference);
@@ -257,55 +258,55 @@ impl<W: Word> Head<W> {
     }
 }
 
-impl<M: Memory, O: Watch> Table for SetTable<M, O> {
-    type Slot<'t>
+impl<M: Memory, O: EvictionObserver> Table for BucketTable<M, O> {
+    type Handle<'t>
         = Handle<'t, M::Word>
     where
         Self: 't;
     /// The hash of the tuple.
-    type Place = u64;
+    type Hash = u64;
 
     #[inline]
-    fn place(&self, tuple: &Tuple) -> u64 {
+    fn hash(&self, tuple: &Tuple) -> u64 {
         self.memory.seed().hash(tuple)
     }
 
     // In BPF, a caller that runs out of registers shares its stack with what it inlines.
     #[cfg_attr(target_arch = "bpf", inline(always))]
     #[cfg_attr(not(target_arch = "bpf"), inline)]
-    fn find(&self, place: u64, tuple: &Tuple) -> Option<Handle<'_, M::Word>> {
-        self.search(self.named(place), &Keys::pair(*tuple, *tuple))
-            .map(|found| found.slot)
+    fn find(&self, hash: u64, tuple: &Tuple) -> Option<Handle<'_, M::Word>> {
+        self.search(self.pair(hash), &Keys::pair(*tuple, *tuple))
+            .map(|found| found.handle)
     }
 
     #[inline(always)]
     fn probe(
         &self,
-        place: u64,
+        hash: u64,
         first: &Tuple,
         second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
-        self.search(self.named(place), &Keys::pair(*first, *second))
+        self.search(self.pair(hash), &Keys::pair(*first, *second))
     }
 
     #[inline(always)]
-    fn glance(
+    fn probe_home(
         &self,
-        place: u64,
+        hash: u64,
         first: &Tuple,
         second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
-        self.one_slot(self.named(place), &Keys::pair(*first, *second))
+        self.probe_home(self.pair(hash), &Keys::pair(*first, *second))
     }
 
     #[inline]
     fn insert(
         &self,
-        place: u64,
+        hash: u64,
         tuple: &Tuple,
         entry: &Entry,
         now: Instant,
     ) -> Result<Handle<'_, M::Word>, Refusal> {
-        self.store(self.named(place), tuple, entry, now.seconds)
+        self.store(self.pair(hash), tuple, entry, now.seconds)
     }
 }

@@ -6,7 +6,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use flowkeep_core::packet::{Bytes, Network, ipv4, ipv6, protocol, tcp_or_udp};
-use flowkeep_core::table::{SetTable, Sighting};
+use flowkeep_core::table::{BucketTable, Sighting};
 use flowkeep_core::tracker::{Request, Tracker};
 use flowkeep_core::tuple::Family;
 
@@ -23,55 +23,55 @@ type Plain = Headers<0>;
 
 /// Tracks a packet, if it is one of those. If not, nothing has changed.
 #[inline(always)]
-pub(crate) fn glance<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Outcome {
+pub(crate) fn fast_path<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Outcome {
     match (ETHERNET, HOOK) {
-        (true, hook::EGRESS) => glance_egress_ether(skb),
-        (true, hook::INGRESS) => glance_ingress_ether(skb),
-        (true, _) => glance_forward_ether(skb),
-        (false, hook::EGRESS) => glance_egress_ip(skb),
-        (false, hook::INGRESS) => glance_ingress_ip(skb),
-        (false, _) => glance_forward_ip(skb),
+        (true, hook::EGRESS) => fast_egress_ether(skb),
+        (true, hook::INGRESS) => fast_ingress_ether(skb),
+        (true, _) => fast_forward_ether(skb),
+        (false, hook::EGRESS) => fast_egress_ip(skb),
+        (false, hook::INGRESS) => fast_ingress_ip(skb),
+        (false, _) => fast_forward_ip(skb),
     }
 }
 
 step! {
     /// At a packet that leaves the host.
-    fn glance_egress_ether(skb: *mut __sk_buff) -> Outcome {
+    fn fast_egress_ether(skb: *mut __sk_buff) -> Outcome {
         track::<true, { hook::EGRESS }>(skb)
     }
 }
 
 step! {
     /// At a packet that leaves the host, without a link header.
-    fn glance_egress_ip(skb: *mut __sk_buff) -> Outcome {
+    fn fast_egress_ip(skb: *mut __sk_buff) -> Outcome {
         track::<false, { hook::EGRESS }>(skb)
     }
 }
 
 step! {
     /// At a packet that arrives at the host.
-    fn glance_ingress_ether(skb: *mut __sk_buff) -> Outcome {
+    fn fast_ingress_ether(skb: *mut __sk_buff) -> Outcome {
         track::<true, { hook::INGRESS }>(skb)
     }
 }
 
 step! {
     /// At a packet that arrives at the host, without a link header.
-    fn glance_ingress_ip(skb: *mut __sk_buff) -> Outcome {
+    fn fast_ingress_ip(skb: *mut __sk_buff) -> Outcome {
         track::<false, { hook::INGRESS }>(skb)
     }
 }
 
 step! {
     /// At a packet that passes by.
-    fn glance_forward_ether(skb: *mut __sk_buff) -> Outcome {
+    fn fast_forward_ether(skb: *mut __sk_buff) -> Outcome {
         track::<true, { hook::FORWARD }>(skb)
     }
 }
 
 step! {
     /// At a packet that passes by, without a link header.
-    fn glance_forward_ip(skb: *mut __sk_buff) -> Outcome {
+    fn fast_forward_ip(skb: *mut __sk_buff) -> Outcome {
         track::<false, { hook::FORWARD }>(skb)
     }
 }
@@ -96,12 +96,12 @@ fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<
     }
     let (tuple, tcp_flags) = tcp_or_udp(&linear, &network).ok()?;
     let (packets, length) = measured::<ETHERNET>(skb, &linear, &network)?;
-    let table = SetTable::new(maps);
+    let table = BucketTable::new(maps);
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
     let hook = u32::from(HOOK);
     let mut request = Request::new(direction(hook), length, clock::now());
     request.packets = packets;
-    match tracker.glance(&tuple, tcp_flags, &request) {
+    match tracker.fast_path(&tuple, tcp_flags, &request) {
         Ok(_) => Some(Outcome::DONE),
         Err(Some(found)) => {
             let is_tcp = u32::from(network.protocol == protocol::TCP);
@@ -122,7 +122,7 @@ step! {
         let Some(maps) = Maps::new() else {
             return Outcome::GO_ON;
         };
-        let table = SetTable::new(maps);
+        let table = BucketTable::new(maps);
         let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
         let Some(found) = table.found(Sighting::from_bits(sighting)) else {
             return Outcome::GO_ON;
