@@ -10,7 +10,7 @@ use flowkeep_core::table::{BucketHeader, HEADER_BYTES, Record, SLOTS, Seed};
 use flowkeep_core::tuple::Tuple;
 
 /// Version of everything in this file. The table's own layout has a version of its own.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// Ticks of the programs' clock a second: it is the kernel's monotonic one, in nanoseconds.
 pub const TICKS_PER_SECOND: u64 = 1_000_000_000;
@@ -58,7 +58,7 @@ pub mod kind {
     /// A SYN on a connection that was closing.
     pub const REOPENED: u8 = 5;
     /// A connection left its slot for another: [`super::Event::reason`] says why.
-    pub const REPLACED: u8 = 6;
+    pub const EVICTED: u8 = 6;
     /// A connection was not stored: [`super::Event::reason`] says why.
     pub const REFUSED: u8 = 7;
 }
@@ -72,24 +72,11 @@ pub mod reason {
     /// It was closed, and its room was needed.
     pub const CLOSED: u8 = 2;
     /// It was unanswered, and its room was needed.
-    pub const UNANSWERED: u8 = 3;
+    pub const UNASSURED: u8 = 3;
     /// Not stored: the table is full there of connections that must stay.
     pub const FULL: u8 = 4;
     /// Not stored: others were faster.
     pub const CONTENDED: u8 = 5;
-}
-
-/// What bounds the programs' insertions and searches, see
-/// [`Memory`](flowkeep_core::table::Memory): the verifier walks every turn of every loop.
-pub mod table {
-    /// `Memory::CANDIDATES`
-    pub const CANDIDATES: usize = 8;
-    /// `Memory::LOCK_TRIES`
-    pub const LOCK_TRIES: usize = 8;
-    /// `Memory::CLAIM_TRIES`
-    pub const CLAIM_TRIES: usize = 1;
-    /// `Memory::COLLECTS`
-    pub const COLLECTS: bool = false;
 }
 
 /// The side of an interface that a program is attached to: [`Event::hook`].

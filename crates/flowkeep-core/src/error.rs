@@ -73,6 +73,19 @@ impl Error {
         }
     }
 
+    /// Whether the packet's headers are at fault: cut short, or contradicting themselves.
+    #[must_use]
+    pub const fn is_invalid(self) -> bool {
+        matches!(
+            self,
+            Self::LinkTruncated
+                | Self::NetworkTruncated
+                | Self::NetworkMalformed
+                | Self::TransportTruncated
+                | Self::QuoteTruncated
+        )
+    }
+
     /// The number that the specification gives it (negative), for callers that speak Cilium's
     /// drop codes.
     #[must_use]

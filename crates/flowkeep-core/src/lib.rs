@@ -22,6 +22,8 @@
 #[cfg(test)]
 extern crate std;
 
+mod attributes;
+pub mod cilium;
 pub mod entry;
 pub mod error;
 pub mod packet;

@@ -144,7 +144,7 @@ fn a_full_table_tells_whom_it_evicts_and_refuses() {
 
     show(&mut kernel, Hook::Egress, &frames::question(100, 8));
     let told: Vec<_> = events.by_ref().collect();
-    let evicted = Kind::Evicted(EvictReason::Unanswered);
+    let evicted = Kind::Evicted(EvictReason::Unassured);
     assert_eq!(kinds(&told), [evicted, Kind::Changed(Change::New)]);
     assert_ne!(told[0].tuple, told[1].tuple);
     assert_eq!(told[0].entry.map(|entry| entry.tx.packets), Some(1));

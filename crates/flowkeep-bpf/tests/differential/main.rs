@@ -92,8 +92,8 @@ fn a_crowded_table() {
         let counted = both.compare_statistics();
         for statistic in [
             Statistic::Inserted,
-            Statistic::ReplacedExpired,
-            Statistic::ReplacedUnanswered,
+            Statistic::EvictedExpired,
+            Statistic::EvictedUnassured,
         ] {
             assert_ne!(counted[statistic as usize], 0, "{}", statistic.name());
         }

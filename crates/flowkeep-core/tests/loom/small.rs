@@ -7,7 +7,8 @@ use std::sync::Arc;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    BucketHeader, BucketTable, Handle, Memory, Record, SLOTS, Seed, Statistic, Table, Word,
+    BucketHeader, BucketTable, Handle, HostBounds, Memory, Record, SLOTS, Seed, Statistic, Table,
+    Word,
 };
 use flowkeep_core::tuple::Tuple;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -70,8 +71,16 @@ impl Word for Checked {
         self.0.fetch_xor(bits, Relaxed);
     }
 
-    fn set(&self, bits: u64) {
-        self.0.fetch_or(bits, Relaxed);
+    fn fetch_add(&self, value: u64) -> u64 {
+        self.0.fetch_add(value, Relaxed)
+    }
+
+    fn fetch_or(&self, bits: u64) -> u64 {
+        self.0.fetch_or(bits, Relaxed)
+    }
+
+    fn mask(&self, bits: u64) {
+        self.0.fetch_and(bits, Relaxed);
     }
 
     fn fence_acquire() {
@@ -99,6 +108,7 @@ pub(crate) struct Small {
 
 impl Memory for Small {
     type Word = Checked;
+    type Bounds = HostBounds;
 
     fn buckets(&self) -> u32 {
         self.bucket_headers.len() as u32

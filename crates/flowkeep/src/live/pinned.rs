@@ -127,7 +127,7 @@ impl Pinned {
                     return false;
                 }
                 // If a packet came in between, it may fit no longer.
-                if table.remove_unchanged(&handle, &entry.progress) {
+                if table.remove_unchanged(&handle, &entry.progress, Clock::now().seconds()) {
                     return true;
                 }
             }
@@ -144,7 +144,7 @@ impl Pinned {
         let table = self.kernel.table();
         let mut deleted = 0;
         for (handle, _, entry) in table.iter() {
-            let removed = table.remove(&handle);
+            let removed = table.remove(&handle, Clock::now().seconds());
             deleted += u64::from(removed && !entry.progress.expired(now));
         }
         deleted

@@ -56,9 +56,9 @@ impl Totals {
         [
             Statistic::Inserted,
             Statistic::Overwritten,
-            Statistic::ReplacedExpired,
-            Statistic::ReplacedClosed,
-            Statistic::ReplacedUnanswered,
+            Statistic::EvictedExpired,
+            Statistic::EvictedClosed,
+            Statistic::EvictedUnassured,
         ]
         .map(|statistic| self.statistic(statistic))
         .iter()
@@ -68,7 +68,7 @@ impl Totals {
     /// Connections that gave up their room before their time: closed or unanswered ones.
     #[must_use]
     pub const fn evicted(&self) -> u64 {
-        self.statistic(Statistic::ReplacedClosed) + self.statistic(Statistic::ReplacedUnanswered)
+        self.statistic(Statistic::EvictedClosed) + self.statistic(Statistic::EvictedUnassured)
     }
 
     /// Connections that were not stored, because others must not be evicted or were faster.

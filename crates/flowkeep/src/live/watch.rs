@@ -185,7 +185,7 @@ fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<
         }
         Kind::Changed(change) => (change.into(), memory.about(tuple, entry.created)),
         Kind::Refused(_) => (EventKind::Refused, Vec::new()),
-        Kind::Evicted(EvictReason::Closed | EvictReason::Unanswered) => {
+        Kind::Evicted(EvictReason::Closed | EvictReason::Unassured) => {
             (EventKind::Evicted, memory.take(tuple, entry.created))
         }
         Kind::Evicted(EvictReason::Expired | EvictReason::Overwritten) => {
@@ -419,7 +419,7 @@ mod tests {
                 Some((EventKind::Evicted, now)),
             ),
             (
-                EvictReason::Unanswered,
+                EvictReason::Unassured,
                 NOW + 5,
                 Some((EventKind::Evicted, now)),
             ),

@@ -110,7 +110,7 @@ pub(super) fn run(syns: u32, random: &mut Random) -> Result<Flood> {
 
     let statistic = |statistic| table.memory().header().statistic(statistic);
     let refused = statistic(Statistic::Refused);
-    let replaced = statistic(Statistic::ReplacedUnanswered);
+    let replaced = statistic(Statistic::EvictedUnassured);
     let (mut answered, mut opened_refused) = (Vec::new(), 0);
     for _ in 0..OPENED {
         let tuple = random.tuple();

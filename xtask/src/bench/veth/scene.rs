@@ -126,9 +126,9 @@ impl Scene {
         for statistic in [
             Statistic::Inserted,
             Statistic::Overwritten,
-            Statistic::ReplacedExpired,
-            Statistic::ReplacedClosed,
-            Statistic::ReplacedUnanswered,
+            Statistic::EvictedExpired,
+            Statistic::EvictedClosed,
+            Statistic::EvictedUnassured,
         ] {
             created += kernel.statistic(statistic)?;
         }

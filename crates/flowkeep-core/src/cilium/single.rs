@@ -1,10 +1,9 @@
 //! Operations on a single entry, found under its tuple.
 
-use super::lookup::TRIES;
-use super::{Instant, Tracker};
 use crate::entry::{Entry, EntryFlags};
 use crate::rules::Rules;
 use crate::table::{EntryHandle, Table};
+use crate::tracker::{Instant, ROUNDS, Tracker};
 use crate::tuple::{Flags, Tuple};
 
 /// What a node-port query answers.
@@ -34,7 +33,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         let Some(handle) = self.single(tuple) else {
             return false;
         };
-        for _ in 0..TRIES {
+        for _ in 0..ROUNDS {
             let Some(before) = handle.progress() else {
                 return false;
             };
@@ -87,7 +86,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         let Some(handle) = self.single(tuple) else {
             return false;
         };
-        for _ in 0..TRIES {
+        for _ in 0..ROUNDS {
             let Some(before) = handle.progress() else {
                 return false;
             };
