@@ -19,18 +19,8 @@ pub(crate) fn run(_: &Args) -> anyhow::Result<()> {
     }
     // Optimised: the recorded cases and the model checker are slow without.
     cargo(root, &["test", "--workspace", "--profile", "tests"])?;
-    cargo(
-        root,
-        &[
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            "xtask",
-            "--",
-            "verify",
-        ],
-    )?;
+    let verify = ["run", "--quiet", "--package", "xtask", "--", "verify"];
+    cargo(root, &verify)?;
     println!("all tests passed");
     Ok(())
 }
@@ -38,8 +28,7 @@ pub(crate) fn run(_: &Args) -> anyhow::Result<()> {
 fn cargo(root: &Path, arguments: &[&str]) -> anyhow::Result<()> {
     let name = arguments.join(" ");
     println!("cargo {name}");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = workspace::cargo()
         .args(arguments)
         .current_dir(root)
         .status()

@@ -1,5 +1,5 @@
 //! `cargo xtask bpf`: builds the objects that are committed: the programs' in
-//! `crates/flowkeep-bpf`, and that of what they are measured against in `xtask`.
+//! `crates/flowkeep-bpf`, and that of what they are measured against in `crates/flowkeep-bench`.
 
 mod btf;
 mod code;
@@ -48,7 +48,7 @@ const OBJECTS: [Object; 2] = [
     Object {
         name: "reference",
         package: "flowkeep-reference",
-        home: "xtask/object",
+        home: "crates/flowkeep-bench/object",
         sources: &["ebpf/reference"],
     },
 ];

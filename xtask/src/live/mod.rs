@@ -60,7 +60,7 @@ fn on_this_kernel(filter: Option<&str>) -> Result<()> {
 }
 
 fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = workspace::cargo();
     command.current_dir(workspace::root());
     command
 }
