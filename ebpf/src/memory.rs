@@ -1,12 +1,12 @@
 //! The table's memory: elements of two array maps.
 
+use flowkeep_abi::{Config, table};
 use flowkeep_core::table::{
     BucketHeader, BucketPair, Keys, Memory, Record, Seed, Sighting, Statistic, expendable_record,
     search, search_and_flag_reverse,
 };
 use flowkeep_core::tuple::Tuple;
 
-use crate::abi::{Config, table};
 use crate::maps::{BUCKETS, CONFIG, RECORDS, STATISTICS};
 use crate::per_cpu;
 use crate::scratch::Scratch;

@@ -42,7 +42,8 @@ const OBJECTS: [Object; 2] = [
             "ebpf/src",
             "crates/flowkeep-core/src",
             "crates/flowkeep-core/Cargo.toml",
-            "crates/flowkeep-bpf/src/abi.rs",
+            "crates/flowkeep-abi/src",
+            "crates/flowkeep-abi/Cargo.toml",
         ],
     },
     Object {

@@ -1,15 +1,16 @@
-//! What both sides of the kernel's border agree on: the programs include this file too.
+//! What Flowkeep's programs in the kernel and their loader agree on.
 //!
 //! Everything is `repr(C)` and in the machine's byte order. Whoever changes the meaning of a byte
 //! changes [`VERSION`], so that a pinned table of another version is refused, not misread.
 
-#![allow(dead_code, reason = "each side uses its part")]
+#![no_std]
+#![forbid(unsafe_code)]
 
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{BucketHeader, HEADER_BYTES, Record, SLOTS, Seed};
 use flowkeep_core::tuple::Tuple;
 
-/// Version of everything in this file. The table's own layout has a version of its own.
+/// Version of everything in this crate. The table's own layout has a version of its own.
 pub const VERSION: u64 = 2;
 
 /// Ticks of the programs' clock a second: it is the kernel's monotonic one, in nanoseconds.
