@@ -1,9 +1,9 @@
 //! Programs of this workspace that are commands of `cargo xtask`, and built when they are needed.
 
 use std::ffi::OsString;
-use std::process::exit;
+use std::process::{ExitStatus, exit};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, Result};
 
 use crate::workspace::cargo;
 
@@ -45,13 +45,17 @@ impl Program {
     };
 
     /// Runs the program in place of this one, whose exit status is the program's.
-    pub(crate) fn run(&self, args: &Args) -> anyhow::Result<()> {
-        let status = cargo()
+    pub(crate) fn run(&self, args: &Args) -> Result<()> {
+        exit(self.status(&args.arguments)?.code().unwrap_or(1))
+    }
+
+    /// Runs the program.
+    pub(crate) fn status(&self, arguments: &[OsString]) -> Result<ExitStatus> {
+        cargo()
             .args(["run", "--quiet", "--package", self.package])
             .args(["--bin", self.name, "--profile", self.profile, "--"])
-            .args(&args.arguments)
+            .args(arguments)
             .status()
-            .context("cannot start cargo")?;
-        exit(status.code().unwrap_or(1))
+            .context("cannot start cargo")
     }
 }

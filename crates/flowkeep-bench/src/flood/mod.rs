@@ -5,8 +5,8 @@ mod raw;
 mod report;
 mod syns;
 
-use anyhow::{Result, ensure};
-use flowkeep_lab::available;
+use anyhow::{Result, bail};
+use flowkeep_lab::missing;
 
 use self::report::{Report, Row};
 use super::veth::scene::{Scene, Tracking};
@@ -37,7 +37,9 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    ensure!(available(&["nft"]), "run it as root, with nft installed");
+    if let Some(missing) = missing(&["nft"]) {
+        bail!("{missing}");
+    }
     let mut rows = Vec::new();
     for tracking in [Tracking::Flowkeep, Tracking::Reference] {
         eprintln!(

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use flowkeep::filter::Filter;
 use flowkeep::live::{Folder, Pinned};
 use flowkeep::prefix::Prefix;
 use flowkeep_generate::program;
-use flowkeep_lab::{Host, available};
+use flowkeep_lab::{Host, missing};
 
 use self::report::{Listing, Report};
 use super::kernel::driver::{Driver, Options};
@@ -51,10 +51,9 @@ const REFERENCE: &str = "/sys/fs/bpf/reference";
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    ensure!(
-        available(&["bpftool", "conntrack", "nft"]),
-        "run it as root, with bpftool, conntrack and nft installed"
-    );
+    if let Some(missing) = missing(&["bpftool", "conntrack", "nft"]) {
+        bail!("{missing}");
+    }
     let flowkeep = program::find(None, "release")?;
     let (host, mut random) = (Host::new()?, Random::new(args.seed));
     let packets = Packets::random(args.connections, &mut random);

@@ -6,8 +6,8 @@ pub(super) mod scene;
 mod short;
 mod trips;
 
-use anyhow::{Context, Result, ensure};
-use flowkeep_lab::available;
+use anyhow::{Context, Result, bail};
+use flowkeep_lab::missing;
 
 use self::report::{Cost, Report, Row};
 use self::scene::{Scene, Tracking};
@@ -39,10 +39,9 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    ensure!(
-        available(&["iperf3", "nft"]),
-        "run it as root, with iperf3 and nft installed"
-    );
+    if let Some(missing) = missing(&["iperf3", "nft"]) {
+        bail!("{missing}");
+    }
     measure::pin().context("cannot stay on one processor")?;
     let scenes = Tracking::ALL.map(|tracking| Scene::new(tracking, SLOTS));
     let mut measured = Vec::new();
