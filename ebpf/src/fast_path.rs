@@ -5,12 +5,12 @@
 //! scratch memory takes longer than all that is done here.
 
 use aya_ebpf::bindings::__sk_buff;
+use flowkeep_abi::hook;
 use flowkeep_core::packet::{Bytes, Network, ipv4, ipv6, protocol, tcp_or_udp};
 use flowkeep_core::table::{BucketTable, Sighting};
 use flowkeep_core::tracker::{Progress, Request, Step, Subject, Tracker};
 use flowkeep_core::tuple::{Family, Tuple};
 
-use crate::abi::hook;
 use crate::bytes::Linear;
 use crate::clock;
 use crate::memory::Maps;

@@ -1,10 +1,10 @@
 //! First fragments, remembered in a map of the kernel that forgets the least used.
 
 use aya_ebpf::bindings::BPF_ANY;
+use flowkeep_abi::FirstFragment;
 use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments};
 use flowkeep_core::tracker::Instant;
 
-use crate::abi::FirstFragment;
 use crate::maps::FIRST_FRAGMENTS;
 
 /// Seconds after which the fragments of a packet no longer belong together (RFC 8200, 4.5).

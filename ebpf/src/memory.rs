@@ -1,12 +1,12 @@
 //! The table's memory: elements of two array maps.
 
+use flowkeep_abi::Config;
 use flowkeep_core::table::{
     BucketHeader, BucketPair, KernelBounds, Keys, Lock, Memory, Record, Seed, Sighting, Statistic,
     least_loss, lock, search, search_locked,
 };
 use flowkeep_core::tuple::Tuple;
 
-use crate::abi::Config;
 use crate::maps::{BUCKETS, CONFIG, RECORDS, STATISTICS};
 use crate::per_cpu;
 use crate::scratch::Scratch;

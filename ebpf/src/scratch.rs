@@ -6,11 +6,11 @@
 
 use core::mem::offset_of;
 
+use flowkeep_abi::RECORD_WORDS;
 use flowkeep_core::table::{BucketPair, Keys};
 use flowkeep_core::tracker::{Instant, Origin, Progress};
 use flowkeep_core::tuple::Tuple;
 
-use crate::abi::RECORD_WORDS;
 use crate::bytes::Piece;
 use crate::maps::SCRATCH;
 use crate::memory::Maps;
@@ -48,7 +48,7 @@ pub(crate) struct Scratch {
     pub(crate) event: PacketEvent,
     /// An entry that made room, as its record was.
     pub(crate) evicted: [u64; RECORD_WORDS],
-    /// Why it made room, one more than [`reason`](crate::abi::reason) numbers it; [`NOT_EVICTED`] if
+    /// Why it made room, one more than [`reason`](flowkeep_abi::reason) numbers it; [`NOT_EVICTED`] if
     /// none did.
     pub(crate) evict_reason: u32,
 }
@@ -68,7 +68,7 @@ pub(crate) struct Seen {
     pub(crate) later_fragment: bool,
 }
 
-/// What is reported to whoever watches: parts of an [`Event`](crate::abi::Event).
+/// What is reported to whoever watches: parts of an [`Event`](flowkeep_abi::Event).
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct PacketEvent {

@@ -1,6 +1,7 @@
 //! The way of a packet: bytes, packet, and core's steps, each in a function of its own.
 
 use aya_ebpf::bindings::__sk_buff;
+use flowkeep_abi::{hook, kind, reason};
 use flowkeep_core::Error;
 use flowkeep_core::cilium::Scope;
 use flowkeep_core::error::Refusal;
@@ -10,7 +11,6 @@ use flowkeep_core::tracker::{
 };
 use flowkeep_core::tuple::{Family, Flags, Tuple};
 
-use crate::abi::{hook, kind, reason};
 use crate::clock;
 use crate::fast_path::fast_path;
 use crate::maps::ERRORS;

@@ -2,10 +2,10 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_ringbuf_output, bpf_skb_load_bytes};
+use flowkeep_abi::{Event, MOST_CAPTURED, RECORD_WORDS, kind, reason};
 use flowkeep_core::table::{EvictReason, Evicted, EvictionObserver, Word};
 use flowkeep_core::tracker::Change;
 
-use crate::abi::{Event, MOST_CAPTURED, RECORD_WORDS, kind, reason};
 use crate::maps::{EVENTS, LOST, MESSAGE, RECORDS};
 use crate::outcome::{Outcome, step};
 use crate::per_cpu;

@@ -13,8 +13,8 @@ use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{BucketTable, KernelBounds, Memory, Seed, Statistic};
 use flowkeep_core::tracker::{Direction, Instant, Request, Tracker};
 use flowkeep_core::tuple::Tuple;
+use flowkeep_lab::can_load;
 
-use crate::common::privileged;
 use crate::memory::Owned;
 
 const SECOND: u64 = 1_000_000_000;
@@ -39,8 +39,7 @@ impl Both {
         let settings = Settings::default();
         let mut options = Options::new(settings, buckets, Seed::from_u64(SEED));
         options.clock_is_set = true;
-        if !privileged() {
-            println!("skipped: no CAP_BPF");
+        if !can_load() {
             return None;
         }
         let kernel = Kernel::load(&options).unwrap_or_else(|error| panic!("{error}"));

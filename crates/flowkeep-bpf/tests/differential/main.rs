@@ -4,8 +4,6 @@
 //! Needs CAP_BPF and CAP_NET_ADMIN; without them each test says that it was skipped.
 
 mod both;
-#[path = "../common/mod.rs"]
-mod common;
 mod events;
 mod frames;
 #[path = "../../../flowkeep-core/tests/common/memory.rs"]
