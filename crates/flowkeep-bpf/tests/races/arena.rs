@@ -78,24 +78,24 @@ impl Arena {
         run.unwrap_or_else(|error| panic!("{error}")).duration * repeat
     }
 
-    /// Removes all connections, and begins a time at which none of them would be remembered.
+    /// Removes all connections, and goes on to the next batch.
     pub(crate) fn next_batch(&mut self) {
         let table = self.kernel.table();
         for (handle, ..) in table.iter() {
             assert!(table.remove(&handle), "nobody else does");
         }
-        self.began += 100_000;
+        self.next_time();
+    }
+
+    /// The time at which the connections of the next batch begin.
+    pub(crate) fn next_time(&mut self) {
+        self.began += 1_000;
         self.set_clock(self.began);
     }
 
     /// The time of the pairs.
     pub(crate) fn later(&mut self) {
         self.set_clock(self.began + LATER);
-    }
-
-    /// The second of the pairs.
-    pub(crate) const fn now(&self) -> u32 {
-        (self.began + LATER) as u32
     }
 
     fn set_clock(&mut self, seconds: u64) {

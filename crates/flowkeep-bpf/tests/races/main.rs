@@ -24,9 +24,11 @@
 mod arena;
 #[path = "../common/mod.rs"]
 mod common;
+mod deletion;
 mod orders;
 mod packets;
 mod pair;
+mod replacement;
 mod report;
 
 use flowkeep_core::entry::{Entry, EntryFlags};
@@ -183,4 +185,16 @@ fn data_against_fin() {
         let pushed = if data.from == Client { client } else { server };
         assert_eq!(pushed & PSH, PSH);
     });
+}
+
+/// See [`replacement`].
+#[test]
+fn replacement_against_update() {
+    replacement::run();
+}
+
+/// See [`deletion`].
+#[test]
+fn deletion_against_update() {
+    deletion::run();
 }

@@ -3,21 +3,19 @@
 //! What is right is what the same programs leave when the same two packets come one after the
 //! other, in one order or in the other; what those leave is checked by itself.
 
-use std::time::Duration;
-
 use flowkeep_core::entry::Entry;
 
 use crate::arena::{Arena, Outcome, difference};
 use crate::packets::{ClientNumber, Frame, Packet, View};
-use crate::pair::{Delays, race};
+use crate::pair::{Pace, race};
 use crate::report::{self, Report};
 
 /// Connections that are prepared at a time.
 const BATCH: usize = 2_000;
 /// Buckets of the table: so many that no connection has to make room for another.
 const BUCKETS: u32 = 256;
-/// About as long as the longest program runs.
-const DELAY: Duration = Duration::from_nanos(400);
+/// Nanoseconds, about as many as the longest of these programs run.
+const SPREAD: u64 = 400;
 
 /// Two packets that come at the same time, and those that came before.
 #[derive(Clone, Copy, Debug)]
@@ -95,10 +93,11 @@ pub(crate) fn run(what: &'static str, scenes: &[Scene], right: impl Fn(&Scene, V
     }
     let mut report = Report::new(what);
     let mut left = report::pairs();
+    let mut pace = Pace::new(SPREAD);
     while left > 0 {
         let pairs = left.min(BATCH);
         left -= pairs;
-        batch(&mut arena, &seen, pairs, &mut report);
+        batch(&mut arena, &seen, pairs, &mut pace, &mut report);
     }
     report.finish();
 }
@@ -114,7 +113,7 @@ fn counts_all(scene: &Scene, view: View, entry: &Entry) {
     assert_eq!(bytes, all().map(Packet::length).sum::<u64>());
 }
 
-fn batch(arena: &mut Arena, seen: &[Seen], pairs: usize, report: &mut Report) {
+fn batch(arena: &mut Arena, seen: &[Seen], pairs: usize, pace: &mut Pace, report: &mut Report) {
     let of = |pair: usize| &seen[pair % seen.len()];
     let client = |pair: usize| ClientNumber(1 + pair);
     for pair in 0..pairs {
@@ -135,13 +134,9 @@ fn batch(arena: &mut Arena, seen: &[Seen], pairs: usize, report: &mut Report) {
             arena.show(view.hook(scene.pair[side].from), &frames[pair], 1)
         }
     });
-    let overlap = race(
-        arena.processors,
-        pairs,
-        Delays([DELAY; 2]),
-        [&sides[0], &sides[1]],
-    );
-    report.overlap.add(overlap);
+    let raced = race(arena.processors, pairs, *pace, [&sides[0], &sides[1]]);
+    report.overlap.add(raced.overlap);
+    pace.shift(raced.later);
     let mut outcomes = arena.outcomes();
     for pair in 0..pairs {
         let outcome = outcomes.remove(&client(pair)).unwrap_or_default();

@@ -78,7 +78,7 @@ impl Packet {
 
     /// The packet as one of the connection of this client.
     pub(crate) fn frame(&self, client: ClientNumber) -> Frame {
-        let (client, server) = ((client.address(), 40_000), ([192, 0, 2, 1], 443));
+        let [client, server] = client.ends();
         let (initial, others, (from, to)) = match self.from {
             Client => (1_000, 5_000, (client, server)),
             Server => (5_000, 1_000, (server, client)),
@@ -128,9 +128,10 @@ pub(crate) struct ClientNumber(pub(crate) usize);
 impl ClientNumber {
     const NETWORK: u8 = 10;
 
-    pub(crate) fn address(self) -> [u8; 4] {
+    /// Address and port of the client, and of the server.
+    pub(crate) fn ends(self) -> [([u8; 4], u16); 2] {
         let [_, a, b, c] = (self.0 as u32).to_be_bytes();
-        [Self::NETWORK, a, b, c]
+        [([Self::NETWORK, a, b, c], 40_000), ([192, 0, 2, 1], 443)]
     }
 
     /// The client of the connection that is stored under this tuple, and the tuple as it would be

@@ -1,8 +1,8 @@
 //! Two threads, each on a processor of its own, that do a pair of things at the same time.
 
 use std::hint::spin_loop;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,10 +29,41 @@ fn pin(processor: usize) {
     sched_setaffinity(Pid::from_raw(0), &only).expect("this process may run there");
 }
 
-/// How long one side waits at most after both have met. The mean of both sides' waits is the
-/// same, so the difference of their beginnings is spread evenly around 0.
+/// How the two sides of a pair are brought together.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Delays(pub(crate) [Duration; 2]);
+pub(crate) struct Pace {
+    /// Nanoseconds by which one side may wait for the other.
+    spread: u64,
+    /// Nanoseconds that the first side waits beyond that, or the second if it is negative.
+    lead: i64,
+}
+
+impl Pace {
+    /// Both sides begin together, up to a difference of `spread` nanoseconds.
+    pub(crate) const fn new(spread: u64) -> Self {
+        Self { spread, lead: 0 }
+    }
+
+    /// From now on the first side begins so many nanoseconds later.
+    pub(crate) fn shift(&mut self, later: i64) {
+        self.lead = (self.lead + later).clamp(-LONGEST, LONGEST);
+    }
+
+    /// How much longer the first side waits in the next pair than the second.
+    fn next(self, random: &mut Rng) -> i64 {
+        // Often none, and short ones more often than long ones: what races is done within some ten
+        // nanoseconds.
+        let longest = if random.bool() {
+            0
+        } else {
+            (self.spread >> random.u32(0..6)).cast_signed()
+        };
+        self.lead + random.i64(-longest..=longest)
+    }
+}
+
+/// Longest lead, in nanoseconds: more is another process that has had the processor.
+const LONGEST: i64 = 5_000;
 
 /// When one side did its part of a pair.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +91,15 @@ impl Overlap {
     }
 }
 
+/// What came of some pairs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Raced {
+    pub(crate) overlap: Overlap,
+    /// By how many nanoseconds the first side would have to begin later, for half of the pairs to be
+    /// ended by either.
+    pub(crate) later: i64,
+}
+
 /// What one side has to do in a pair, by the pair's number. It says how long it took, and counts
 /// only what races.
 pub(crate) type Side<'a> = &'a (dyn Fn(usize) -> Duration + Sync);
@@ -68,18 +108,19 @@ pub(crate) type Side<'a> = &'a (dyn Fn(usize) -> Duration + Sync);
 pub(crate) fn race(
     processors: Processors,
     pairs: usize,
-    delays: Delays,
+    pace: Pace,
     [here, there]: [Side<'_>; 2],
-) -> Overlap {
-    let gate = Gate::default();
+) -> Raced {
+    let gate = Gate::new();
+    let seed = fastrand::u64(..);
     let side = |number: usize, act: Side<'_>| {
         pin(processors.0[number]);
-        let mut random = Rng::new();
-        let longest = delays.0[number].as_nanos() as u64;
+        // The same numbers on both sides, so that one waits and the other does not.
+        let mut random = Rng::with_seed(seed);
+        let _gives_up = GivesUp(&gate);
         let parts = (0..pairs).map(|pair| {
-            let delay = Duration::from_nanos(random.u64(0..=longest));
-            gate.meet(number, pair + 1);
-            spin(delay);
+            let wait = pace.next(&mut random) * if number == 0 { 1 } else { -1 };
+            gate.pass(number, pair as u64 + 1, wait.max(0).cast_unsigned());
             let lasted = act(pair);
             let end = Instant::now();
             Part { end, lasted }
@@ -92,10 +133,29 @@ pub(crate) fn race(
         (here, there.join().expect("it would have said why"))
     });
     let overlapped = here.iter().zip(&there).filter(|(a, b)| overlap(a, b));
-    Overlap {
-        pairs,
-        overlapped: overlapped.count(),
+    Raced {
+        overlap: Overlap {
+            pairs,
+            overlapped: overlapped.count(),
+        },
+        later: median(here.iter().zip(&there).map(|(a, b)| later(a, b))),
     }
+}
+
+/// By how many nanoseconds the first ended before the second.
+fn later(a: &Part, b: &Part) -> i64 {
+    // Each is 0 where the difference is negative.
+    let (before, after) = (b.end.duration_since(a.end), a.end.duration_since(b.end));
+    before.as_nanos() as i64 - after.as_nanos() as i64
+}
+
+fn median(numbers: impl Iterator<Item = i64>) -> i64 {
+    let mut numbers: Vec<i64> = numbers.collect();
+    let middle = numbers.len() / 2;
+    if numbers.is_empty() {
+        return 0;
+    }
+    *numbers.select_nth_unstable(middle).1
 }
 
 fn overlap(a: &Part, b: &Part) -> bool {
@@ -104,32 +164,73 @@ fn overlap(a: &Part, b: &Part) -> bool {
     later.end.duration_since(earlier.end) < later.lasted
 }
 
-fn spin(delay: Duration) {
-    let begin = Instant::now();
-    while begin.elapsed() < delay {
-        spin_loop();
-    }
+/// Where both sides wait for each other before each pair.
+struct Gate {
+    epoch: Instant,
+    /// Rounds that each side has come to.
+    arrived: [Line; 2],
+    /// Nanoseconds since the epoch at which the round begins.
+    begin: Line,
+    /// One of the sides has panicked.
+    given_up: AtomicBool,
 }
 
-/// Where both sides wait for each other before each pair.
-#[derive(Default)]
-struct Gate([Line; 2]);
+/// Tells the other side of a panic, which would wait for ever.
+struct GivesUp<'a>(&'a Gate);
+
+impl Drop for GivesUp<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.given_up.store(true, Release);
+        }
+    }
+}
 
 /// Alone on a cache line (and the one that processors fetch with it).
 #[derive(Default)]
 #[repr(align(128))]
-struct Line(AtomicUsize);
+struct Line(AtomicU64);
 
 impl Gate {
-    /// Waits until the other side is as far. `round` is greater than before.
-    fn meet(&self, side: usize, round: usize) {
-        self.0[side].0.store(round, Release);
-        let other = &self.0[1 - side].0;
+    /// As long as it takes to tell the other side when to begin, and some more.
+    const NOTICE: u64 = 300;
+
+    fn new() -> Self {
+        Self {
+            epoch: Instant::now(),
+            arrived: Default::default(),
+            begin: Line::default(),
+            given_up: AtomicBool::new(false),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.epoch.elapsed().as_nanos() as u64
+    }
+
+    /// Waits until both sides are as far, and then for so many nanoseconds. `round` is greater than
+    /// before.
+    fn pass(&self, side: usize, round: u64, delay: u64) {
+        let begin = &self.begin.0;
+        let before = begin.load(Acquire);
+        self.arrived[side].0.store(round, Release);
+        if side == 0 {
+            self.wait(|| self.arrived[1].0.load(Acquire) >= round);
+            begin.store(self.now() + Self::NOTICE, Release);
+        } else {
+            self.wait(|| begin.load(Acquire) != before);
+        }
+        let begin = begin.load(Acquire) + delay;
+        while self.now() < begin {}
+    }
+
+    fn wait(&self, until: impl Fn() -> bool) {
         let mut turns: u32 = 0;
-        while other.load(Acquire) < round {
+        while !until() {
             turns += 1;
-            // The other's processor may have been given to another process.
             if turns.is_multiple_of(1 << 14) {
+                assert!(!self.given_up.load(Acquire), "the other side panicked");
+                // The other's processor may have been given to another process.
                 thread::yield_now();
             }
             spin_loop();

@@ -53,11 +53,18 @@ impl Report {
 
     /// Something was lost in a pair.
     pub(crate) fn lost(&mut self, how: String) {
-        self.lost_many(how, 1);
+        *self.lost.entry(how).or_default() += 1;
     }
 
-    pub(crate) fn lost_many(&mut self, how: String, times: usize) {
-        *self.lost.entry(how).or_default() += times;
+    /// Something was lost so many times, which may be 0.
+    pub(crate) fn lost_many(&mut self, how: &str, times: usize) {
+        if times != 0 {
+            *self.lost.entry(how.to_owned()).or_default() += times;
+        }
+    }
+
+    pub(crate) fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
     }
 
     /// Prints it.
