@@ -67,3 +67,66 @@ impl<W: Word, const SHARED: bool, B: Bounds> Memory for Owned<W, SHARED, B> {
 pub fn plain_table<B: Bounds>(buckets: usize, seed: u64) -> BucketTable<Owned<AtomicU64, true, B>> {
     BucketTable::new(Owned::new(buckets, seed))
 }
+
+/// Memory whose table is bounded as that of the kernel's programs is, if `KERNEL`; else as on the
+/// host. Every other test of the table has the host's bounds.
+#[derive(Debug)]
+pub struct Bounded<M, const KERNEL: bool>(pub M);
+
+/// What bounds the kernel's programs, as `flowkeep_bpf::abi::table` has it.
+pub mod kernel {
+    /// `Memory::CANDIDATES`
+    pub const CANDIDATES: usize = 8;
+    /// `Memory::LOCK_TRIES`
+    pub const LOCK_TRIES: usize = 8;
+    /// `Memory::CLAIM_TRIES`
+    pub const CLAIM_TRIES: usize = 1;
+    /// `Memory::COLLECTS`
+    pub const COLLECTS: bool = false;
+}
+
+impl<M: Memory, const KERNEL: bool> Memory for Bounded<M, KERNEL> {
+    type Word = M::Word;
+
+    const SHARED: bool = M::SHARED;
+    const CANDIDATES: usize = if KERNEL {
+        kernel::CANDIDATES
+    } else {
+        M::CANDIDATES
+    };
+    const LOCK_TRIES: usize = if KERNEL {
+        kernel::LOCK_TRIES
+    } else {
+        M::LOCK_TRIES
+    };
+    const CLAIM_TRIES: usize = if KERNEL {
+        kernel::CLAIM_TRIES
+    } else {
+        M::CLAIM_TRIES
+    };
+    const COLLECTS: bool = if KERNEL {
+        kernel::COLLECTS
+    } else {
+        M::COLLECTS
+    };
+
+    fn buckets(&self) -> u32 {
+        self.0.buckets()
+    }
+
+    fn seed(&self) -> &Seed {
+        self.0.seed()
+    }
+
+    fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<M::Word>> {
+        self.0.bucket_header(bucket)
+    }
+
+    fn record(&self, index: u32) -> Option<&Record<M::Word>> {
+        self.0.record(index)
+    }
+
+    fn count(&self, statistic: Statistic) {
+        self.0.count(statistic);
+    }
+}
