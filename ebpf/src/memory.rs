@@ -97,7 +97,7 @@ impl<const IN_PLACE: bool> Memory for Maps<IN_PLACE> {
     }
 
     #[inline(always)]
-    fn least_loss(&self, pair: BucketPair, now: u32) -> u32 {
+    fn least_loss(&self, pair: BucketPair, now: u32) -> u64 {
         let Some(scratch) = Scratch::get() else {
             return 0;
         };
@@ -144,7 +144,7 @@ extern "C" fn take_lock(bucket: u32, now: u32) -> u64 {
 /// Chooses the entry that is missed least, in the buckets that the scratch has. As [`probe`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn choose(now: u32) -> u32 {
+extern "C" fn choose(now: u32) -> u64 {
     let Some((maps, scratch)) = Scratch::with_maps() else {
         return 0;
     };

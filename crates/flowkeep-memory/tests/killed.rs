@@ -169,7 +169,7 @@ fn process() {
             Role::Flush => {
                 for (handle, _, entry) in table.iter() {
                     if entry.source_identity >= RESIDENTS {
-                        table.remove(&handle);
+                        table.remove(&handle, now);
                     }
                 }
             }

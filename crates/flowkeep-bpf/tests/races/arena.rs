@@ -10,9 +10,9 @@ use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Seed, Statistic};
 use flowkeep_core::tuple::Tuple;
 
-use crate::common::privileged;
 use crate::packets::ClientNumber;
 use crate::pair::Processors;
+use flowkeep_lab::{Missing, can_load, skip};
 
 const SECOND: u64 = 1_000_000_000;
 /// What happens before the pairs happens so many seconds earlier.
@@ -35,12 +35,11 @@ pub(crate) type Outcome = Vec<(Tuple, Entry)>;
 impl Arena {
     /// `None`, and a word about it, where programs can't be loaded or there is one processor.
     pub(crate) fn new(buckets: u32) -> Option<Self> {
-        if !privileged() {
-            println!("skipped: no CAP_BPF");
+        if !can_load() {
             return None;
         }
         let Some(processors) = Processors::two() else {
-            println!("skipped: two processors are needed");
+            skip(&Missing::new("one processor", "run it on two"));
             return None;
         };
         let mut options = Options::new(Settings::default(), buckets, seed());
@@ -82,9 +81,14 @@ impl Arena {
     pub(crate) fn next_batch(&mut self) {
         let table = self.kernel.table();
         for (handle, ..) in table.iter() {
-            assert!(table.remove(&handle), "nobody else does");
+            assert!(table.remove(&handle, self.now()), "nobody else does");
         }
         self.next_time();
+    }
+
+    /// The second in which the pairs happen, or later.
+    pub(crate) const fn now(&self) -> u32 {
+        (self.began + LATER) as u32
     }
 
     /// The time at which the connections of the next batch begin.

@@ -123,9 +123,9 @@ fn delete(arena: &Arena, index: u32, is_flushed: bool) -> bool {
             return false;
         };
         if is_flushed {
-            return table.remove(&handle);
+            return table.remove(&handle, arena.now());
         }
-        if table.remove_unchanged(&handle, &entry.progress) {
+        if table.remove_unchanged(&handle, &entry.progress, arena.now()) {
             return true;
         }
     }

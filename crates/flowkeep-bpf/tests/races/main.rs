@@ -22,8 +22,6 @@
 //! skipped.
 
 mod arena;
-#[path = "../common/mod.rs"]
-mod common;
 mod deletion;
 mod orders;
 mod packets;

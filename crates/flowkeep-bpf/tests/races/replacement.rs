@@ -212,7 +212,7 @@ fn counted(arena: &Arena) -> [u64; 2] {
     };
     [
         count(&[Statistic::Refused, Statistic::Contended]),
-        count(&[Statistic::ReplacedClosed, Statistic::ReplacedUnanswered]),
+        count(&[Statistic::EvictedClosed, Statistic::EvictedUnassured]),
     ]
 }
 
@@ -303,7 +303,7 @@ fn remove(arena: &Arena, buckets: &[Bucket]) {
         for flags in [Flags::OUT, Flags::IN] {
             for tuple in [tuple, tuple.swapped()].map(|tuple| tuple.with_flags(flags)) {
                 if let Some(handle) = table.find(table.hash(&tuple), &tuple) {
-                    table.remove(&handle);
+                    table.remove(&handle, arena.now());
                 }
             }
         }

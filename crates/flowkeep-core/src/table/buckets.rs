@@ -257,6 +257,23 @@ impl<W: Word> BucketHeader<W> {
             .map_or(0, |word| (word.load() >> (slot % 8 * 8)) as u8)
     }
 
+    /// Clears the tag of a slot while it `is_ours`. By compare-and-swap: if whoever clears it is
+    /// stopped between the look and the change, the tag may be another owner's by then.
+    #[inline]
+    pub(super) fn clear_tag(&self, slot: u32, is_ours: impl Fn() -> bool) {
+        let Some(word) = self.tags.get(slot as usize / 8) else {
+            return;
+        };
+        loop {
+            let tags = word.load();
+            let cleared = tags & !(0xff << (slot % 8 * 8));
+            // It fails only if another slot's tag, or this one's, has changed.
+            if !is_ours() || word.exchange(tags, cleared) {
+                return;
+            }
+        }
+    }
+
     /// Changes a slot's tag. Only the slot's owner does, so flipping the bits that differ is
     /// exact, whatever others do to the tags beside it.
     #[inline]

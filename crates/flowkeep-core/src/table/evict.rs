@@ -90,9 +90,10 @@ impl<'t, W: Word> Evicted<'t, W> {
 /// What is left alone: see [`loss`].
 const KEPT: u64 = 3;
 
-/// The record of a pair's two buckets whose entry is the least loss, whether or not it may go.
+/// The record of a pair's two buckets whose entry is the least loss, and above bit 32 from which
+/// [`EvictLimit`] on it may go, or [`KEPT`]: in one number, as functions of BPF return things.
 #[inline(always)]
-pub fn least_loss<M: Memory>(memory: &M, pair: BucketPair, now: u32) -> u32 {
+pub fn least_loss<M: Memory>(memory: &M, pair: BucketPair, now: u32) -> u64 {
     // In whole words: of a variable of 32 bits the verifier forgets the value where it has to be
     // put on the stack.
     let (mut best, mut least) = (0, u64::MAX >> 1);
@@ -104,7 +105,7 @@ pub fn least_loss<M: Memory>(memory: &M, pair: BucketPair, now: u32) -> u32 {
                 if M::Bounds::BOUNDED_PROBE {
                     // A table has all records of its buckets. The verifier, which does not know
                     // it, need not walk through what would follow.
-                    return best as u32;
+                    return least >> 32 << 32 | best;
                 }
                 break;
             };
@@ -114,7 +115,7 @@ pub fn least_loss<M: Memory>(memory: &M, pair: BucketPair, now: u32) -> u32 {
             best = chosen(less, index, best);
         }
     }
-    best as u32
+    least >> 32 << 32 | best
 }
 
 /// How much an entry is missed: the [`EvictLimit`] from which on it may go above bit 32, or

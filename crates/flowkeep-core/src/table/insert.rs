@@ -102,9 +102,7 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         let has_reverse = M::Word::opaque(sighting.has_reverse()) as u16;
         let own = EntryFlags(has_reverse * EntryFlags::HAS_REVERSE.0);
         for _ in 0..M::Bounds::CLAIM_TRIES {
-            let Some(chosen) = self.choose(home, pair, insertion.now, lock, collected) else {
-                return Err(Refusal::Full);
-            };
+            let chosen = self.choose(home, pair, insertion.now, lock, collected)?;
             let header = self
                 .memory
                 .bucket_header(chosen.bucket)
@@ -194,7 +192,7 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         now: u32,
         lock: Lock,
         collected: &mut Option<u32>,
-    ) -> Option<Chosen> {
+    ) -> Result<Chosen, Refusal> {
         let mut free = M::matching(home, 0);
         let comfortable = |free: u64| SLOTS as u32 - free.count_ones() < COMFORTABLE;
         if M::Bounds::COLLECTS
@@ -211,10 +209,14 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         let (room, comfortable) = (free.count_ones(), comfortable(free));
         if comfortable || pair.first == pair.second {
             if let Some(chosen) = self.first_free(pair.first, free, pair.slot, now) {
-                return Some(chosen);
+                return Ok(chosen);
             }
         } else {
-            let other = M::matching(self.memory.bucket_header(pair.second)?, 0);
+            let other = self
+                .memory
+                .bucket_header(pair.second)
+                .ok_or(Refusal::Full)?;
+            let other = M::matching(other, 0);
             let (own, other) = ((pair.first, free), (pair.second, other));
             let by_room = if room >= other.1.count_ones() {
                 [own, other]
@@ -223,7 +225,7 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
             };
             for (bucket, free) in by_room {
                 if let Some(chosen) = self.first_free(bucket, free, pair.slot, now) {
-                    return Some(chosen);
+                    return Ok(chosen);
                 }
             }
         }
@@ -260,15 +262,23 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
     /// The slot of the two buckets whose entry is the least loss, if any may go at all. It is
     /// judged again after it was chosen, from the state that it is then claimed from: one that was
     /// assured in between stays.
-    fn least_loss(&self, pair: BucketPair, now: u32) -> Option<Chosen> {
-        let index = self.memory.least_loss(pair, now);
-        let before = StateWord(self.memory.record(index)?.state.load());
-        let (bucket, slot) = (index / SLOTS as u32, index % SLOTS as u32);
-        may_go::<M::Word>(before, self.evict, now).then_some(Chosen {
-            bucket,
-            slot,
-            before,
-        })
+    fn least_loss(&self, pair: BucketPair, now: u32) -> Result<Chosen, Refusal> {
+        let least = self.memory.least_loss(pair, now);
+        let index = least as u32;
+        let record = self.memory.record(index).ok_or(Refusal::Full)?;
+        let before = StateWord(record.state.load());
+        if may_go::<M::Word>(before, self.evict, now) {
+            return Ok(Chosen {
+                bucket: index / SLOTS as u32,
+                slot: index % SLOTS as u32,
+                before,
+            });
+        }
+        // It could have gone a moment ago, or is being written or emptied: another may go now.
+        if least >> 32 <= self.evict as u64 || before.busy() {
+            return Err(Refusal::Contended);
+        }
+        Err(Refusal::Full)
     }
     }
 
@@ -307,13 +317,13 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
                 break;
             };
             let state = StateWord(record.state.load());
-            let busy = state.claimed(now);
+            let (busy, tuple) = (state.claimed(now), record.tuple());
             if state.live() && state.lifetime() < now && self.exchange(&record.state, state, busy) {
                 if O::OBSERVES {
                     let evicted = Evicted { record, state };
                     self.observer.on_evict(EvictReason::Expired, &evicted);
                 }
-                self.vacate(index, record, busy);
+                self.vacate(index, record, busy, &tuple);
             }
         }
     }

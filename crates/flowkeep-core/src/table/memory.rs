@@ -13,7 +13,7 @@ use crate::tuple::Tuple;
 
 /// What bounds searches and insertions, and how a table is probed: one of [`HostBounds`] and
 /// [`KernelBounds`].
-pub trait Bounds: Copy + core::fmt::Debug + Default + 'static {
+pub trait Bounds: Copy + core::fmt::Debug + Default + Send + Sync + 'static {
     /// Whether a search is the one that the kernel's verifier can follow; else the one that lets a
     /// processor work ahead.
     const BOUNDED_PROBE: bool;
@@ -121,7 +121,7 @@ pub trait Memory {
 
     /// [`least_loss`]
     #[inline(always)]
-    fn least_loss(&self, pair: BucketPair, now: u32) -> u32
+    fn least_loss(&self, pair: BucketPair, now: u32) -> u64
     where
         Self: Sized,
     {

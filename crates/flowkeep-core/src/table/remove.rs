@@ -12,6 +12,7 @@ use super::record::Handle;
 use super::state_word::StateWord;
 use super::word::Word;
 use crate::entry::{Entry, Progress};
+use crate::tracker::ROUNDS;
 use crate::tuple::Tuple;
 
 /// What a stretch of an expiry sweep did.
@@ -92,30 +93,47 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         now: u32,
         judged: impl Fn(StateWord) -> bool,
     ) -> bool {
-        let Some(state) = handle.state() else {
-            return false;
-        };
         let record = handle.record();
-        let busy = state.claimed(now);
-        if !judged(state) || !self.exchange(&record.state, state, busy) {
-            return false;
+        // An entry that packets update meanwhile is judged again.
+        for _ in 0..ROUNDS {
+            let Some(state) = handle.state() else {
+                return false;
+            };
+            // Before the claim, which tells that it was this entry's.
+            let tuple = record.tuple();
+            let busy = state.claimed(now);
+            if !judged(state) {
+                return false;
+            }
+            if self.exchange(&record.state, state, busy) {
+                self.vacate(handle.index(), record, busy, &tuple);
+                return true;
+            }
         }
-        self.vacate(handle.index(), record, busy);
-        true
+        false
     }
 
-    /// Empties a slot whose entry was claimed. Whoever dies in here leaves a busy slot, which
-    /// [`Self::reclaim`] frees.
-    pub(super) fn vacate(&self, index: u32, record: &Record<M::Word>, busy: StateWord) {
+    /// Empties a slot whose entry, of this tuple, was claimed.
+    ///
+    /// Whoever dies in here leaves a busy slot, which [`Self::reclaim`] frees. Whoever is stopped
+    /// for so long that the slot is another's by then leaves its tag and its state alone.
+    pub(super) fn vacate(
+        &self,
+        index: u32,
+        record: &Record<M::Word>,
+        busy: StateWord,
+        tuple: &Tuple,
+    ) {
         let (bucket, slot) = (index / SLOTS as u32, index % SLOTS as u32);
-        // Whoever was stopped here for so long that the slot is another's leaves its tag alone.
-        if M::SHARED && StateWord(record.state.load()).flagged() != busy.flagged() {
-            return;
-        }
+        let is_ours = || StateWord(record.state.load()).flagged() == busy.flagged();
         if let Some(header) = self.memory.bucket_header(bucket) {
-            header.set_tag(slot, 0);
+            if M::SHARED {
+                header.clear_tag(slot, is_ours);
+            } else {
+                header.set_tag(slot, 0);
+            }
         }
-        self.no_longer_displaced(&record.tuple(), bucket);
+        self.no_longer_displaced(tuple, bucket);
         self.memory.count(Statistic::Removed);
         M::Word::fence_release();
         self.settle(&record.state, busy, busy.vacated());

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{BucketTable, EntryHandle, SLOTS, Seed, Table};
+use flowkeep_core::table::{
+    Bounds, BucketTable, EntryHandle, HostBounds, KernelBounds, SLOTS, Seed, Table,
+};
 use flowkeep_core::tuple::Tuple;
 
-use crate::common::memory::{Bounded, Owned};
+use crate::common::memory::Owned;
 use crate::common::peek::{check_glance, sets_of};
 use crate::common::{Worth, at, entry, tuple};
 use crate::mortal::{Mortal, killed_before, stopped_before};
@@ -28,12 +30,12 @@ const LATER: u32 = NOW + 10;
 const LONG: u32 = NOW + 1000;
 const SEED: u64 = 5;
 
-type MortalTable<const KERNEL: bool> = BucketTable<Bounded<Owned<Mortal>, KERNEL>>;
+type MortalTable<B> = BucketTable<Owned<Mortal, true, B>>;
 
 /// Entries, by their tuples.
 type Contents = BTreeMap<Tuple, Entry>;
 
-fn contents<const KERNEL: bool>(table: &MortalTable<KERNEL>) -> Contents {
+fn contents<B: Bounds>(table: &MortalTable<B>) -> Contents {
     let mut contents = Contents::new();
     for (_, tuple, entry) in table.iter() {
         assert_eq!(contents.insert(tuple, entry), None, "twice: {tuple:?}");
@@ -47,10 +49,10 @@ trait Operation {
     const BUCKETS: usize;
 
     /// What is there before.
-    fn prepare<const KERNEL: bool>(table: &MortalTable<KERNEL>);
+    fn prepare<B: Bounds>(table: &MortalTable<B>);
 
     /// What is done, until it is killed.
-    fn act<const KERNEL: bool>(table: &MortalTable<KERNEL>);
+    fn act<B: Bounds>(table: &MortalTable<B>);
 }
 
 /// Tuples whose candidates, of two buckets, are these.
@@ -71,8 +73,8 @@ fn entry_of(tuple: &Tuple, worth: Worth, lifetime: u32) -> Entry {
     )
 }
 
-fn insert<const KERNEL: bool>(
-    table: &MortalTable<KERNEL>,
+fn insert<B: Bounds>(
+    table: &MortalTable<B>,
     tuple: &Tuple,
     worth: Worth,
     lifetime: u32,
@@ -85,8 +87,8 @@ fn insert<const KERNEL: bool>(
 }
 
 /// Stores so many connections, for which there is room.
-fn fill<const KERNEL: bool>(
-    table: &MortalTable<KERNEL>,
+fn fill<B: Bounds>(
+    table: &MortalTable<B>,
     tuples: impl Iterator<Item = Tuple>,
     worth: Worth,
     lifetime: u32,
@@ -96,18 +98,18 @@ fn fill<const KERNEL: bool>(
     }
 }
 
-fn remove<const KERNEL: bool>(table: &MortalTable<KERNEL>, tuple: &Tuple) {
+fn remove<B: Bounds>(table: &MortalTable<B>, tuple: &Tuple) {
     if let Some(found) = table.find(table.hash(tuple), tuple) {
-        table.remove(&found);
+        table.remove(&found, NOW);
     }
 }
 
 /// What is wrong after an operation has been killed, if anything is.
-fn wrong_after_a_kill<O: Operation, const KERNEL: bool>(writes: u64) -> Option<Vec<String>> {
-    let table = new::<O, KERNEL>();
+fn wrong_after_a_kill<O: Operation, B: Bounds>(writes: u64) -> Option<Vec<String>> {
+    let table = new::<O, B>();
     O::act(&table);
     let done = contents(&table);
-    let table = new::<O, KERNEL>();
+    let table = new::<O, B>();
     let before = contents(&table);
     if !killed_before(writes, || O::act(&table)) {
         return None;
@@ -165,8 +167,8 @@ fn wrong_after_a_kill<O: Operation, const KERNEL: bool>(writes: u64) -> Option<V
 }
 
 /// What is wrong after an operation that removes was stopped and has gone on, if anything is.
-fn wrong_after_a_stop<O: Operation, const KERNEL: bool>(writes: u64) -> Option<Vec<String>> {
-    let table = new::<O, KERNEL>();
+fn wrong_after_a_stop<O: Operation, B: Bounds>(writes: u64) -> Option<Vec<String>> {
+    let table = new::<O, B>();
     let mut stored = Contents::new();
     let meanwhile = || {
         table.sweep(0, u32::MAX, LATER, |_, _| {});
@@ -198,23 +200,26 @@ fn wrong_after_a_stop<O: Operation, const KERNEL: bool>(writes: u64) -> Option<V
     Some(wrong)
 }
 
-fn new<O: Operation, const KERNEL: bool>() -> MortalTable<KERNEL> {
-    let table = BucketTable::new(Bounded(Owned::new(O::BUCKETS, SEED)));
+fn new<O: Operation, B: Bounds>() -> MortalTable<B> {
+    let table = BucketTable::new(Owned::new(O::BUCKETS, SEED));
     O::prepare(&table);
     table
 }
 
 fn survives<O: Operation>() {
-    let mut all = everywhere("killed, the host's bounds", wrong_after_a_kill::<O, false>);
+    let mut all = everywhere(
+        "killed, the host's bounds",
+        wrong_after_a_kill::<O, HostBounds>,
+    );
     all.extend(everywhere(
         "killed, the kernel's bounds",
-        wrong_after_a_kill::<O, true>,
+        wrong_after_a_kill::<O, KernelBounds>,
     ));
     assert!(all.is_empty(), "\n{}", all.join("\n"));
 }
 
 fn goes_on<O: Operation>() {
-    let all = everywhere("stopped", wrong_after_a_stop::<O, false>);
+    let all = everywhere("stopped", wrong_after_a_stop::<O, HostBounds>);
     assert!(all.is_empty(), "\n{}", all.join("\n"));
 }
 
@@ -238,13 +243,13 @@ struct InsertIntoFree;
 impl Operation for InsertIntoFree {
     const BUCKETS: usize = 2;
 
-    fn prepare<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn prepare<B: Bounds>(table: &MortalTable<B>) {
         fill(table, (0..10).map(tuple), Worth::Answered, LONG);
         let reverse = [tuple(100).reversed()].into_iter();
         fill(table, reverse, Worth::Answered, LONG);
     }
 
-    fn act<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn act<B: Bounds>(table: &MortalTable<B>) {
         insert(table, &tuple(100), Worth::Unanswered, LONG, NOW).expect("there is room");
     }
 }
@@ -260,11 +265,11 @@ struct InsertDisplaced;
 impl Operation for InsertDisplaced {
     const BUCKETS: usize = 2;
 
-    fn prepare<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn prepare<B: Bounds>(table: &MortalTable<B>) {
         fill(table, tuples(0, 0).take(SLOTS), Worth::Answered, LONG);
     }
 
-    fn act<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn act<B: Bounds>(table: &MortalTable<B>) {
         let tuple = tuples(0, 1).next().expect("there is no end of them");
         insert(table, &tuple, Worth::Unanswered, LONG, NOW).expect("there is room");
     }
@@ -281,13 +286,13 @@ struct InsertEvicting;
 impl Operation for InsertEvicting {
     const BUCKETS: usize = 2;
 
-    fn prepare<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn prepare<B: Bounds>(table: &MortalTable<B>) {
         fill(table, tuples(0, 0).take(SLOTS), Worth::Answered, LONG);
         fill(table, tuples(0, 1).take(1), Worth::Unanswered, LONG);
         fill(table, tuples(1, 1).take(SLOTS - 1), Worth::Answered, LONG);
     }
 
-    fn act<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn act<B: Bounds>(table: &MortalTable<B>) {
         let tuple = tuples(1, 0).next().expect("there is no end of them");
         insert(table, &tuple, Worth::Unanswered, LONG, NOW).expect("one can go");
     }
@@ -304,11 +309,11 @@ struct InsertOverwriting;
 impl Operation for InsertOverwriting {
     const BUCKETS: usize = 1;
 
-    fn prepare<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn prepare<B: Bounds>(table: &MortalTable<B>) {
         fill(table, (0..SLOTS as u32).map(tuple), Worth::Answered, LONG);
     }
 
-    fn act<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn act<B: Bounds>(table: &MortalTable<B>) {
         insert(table, &tuple(7), Worth::Unanswered, LONG + 1, NOW).expect("it is there");
     }
 }
@@ -324,12 +329,12 @@ struct InsertCollecting;
 impl Operation for InsertCollecting {
     const BUCKETS: usize = 1;
 
-    fn prepare<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn prepare<B: Bounds>(table: &MortalTable<B>) {
         fill(table, (0..10).map(tuple), Worth::Answered, NOW - 1);
         fill(table, (10..SLOTS as u32).map(tuple), Worth::Answered, LONG);
     }
 
-    fn act<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn act<B: Bounds>(table: &MortalTable<B>) {
         insert(table, &tuple(100), Worth::Unanswered, LONG, NOW).expect("some have expired");
     }
 }
@@ -345,11 +350,11 @@ struct Flush;
 impl Operation for Flush {
     const BUCKETS: usize = 2;
 
-    fn prepare<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn prepare<B: Bounds>(table: &MortalTable<B>) {
         fill(table, tuples(0, 1).take(SLOTS + 4), Worth::Answered, LONG);
     }
 
-    fn act<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn act<B: Bounds>(table: &MortalTable<B>) {
         for tuple in tuples(0, 1).take(SLOTS + 4) {
             remove(table, &tuple);
         }
@@ -367,15 +372,15 @@ struct Delete;
 impl Operation for Delete {
     const BUCKETS: usize = 1;
 
-    fn prepare<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn prepare<B: Bounds>(table: &MortalTable<B>) {
         fill(table, (0..SLOTS as u32).map(tuple), Worth::Answered, LONG);
     }
 
-    fn act<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn act<B: Bounds>(table: &MortalTable<B>) {
         let tuple = tuple(7);
         let found = table.find(table.hash(&tuple), &tuple).expect("it is there");
         let judged = found.progress().expect("it is there");
-        assert!(table.remove_unchanged(&found, &judged));
+        assert!(table.remove_unchanged(&found, &judged, NOW));
         insert(table, &tuple, Worth::Unanswered, LONG + 1, NOW).expect("there is room");
     }
 }
@@ -391,14 +396,14 @@ struct Sweep;
 impl Operation for Sweep {
     const BUCKETS: usize = 2;
 
-    fn prepare<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn prepare<B: Bounds>(table: &MortalTable<B>) {
         for (number, tuple) in (0..).zip(tuples(0, 1).take(SLOTS + 4)) {
             let lifetime = if number % 3 == 0 { NOW - 1 } else { LONG };
             insert(table, &tuple, Worth::Answered, lifetime, NOW - 1).expect("there is room");
         }
     }
 
-    fn act<const KERNEL: bool>(table: &MortalTable<KERNEL>) {
+    fn act<B: Bounds>(table: &MortalTable<B>) {
         table.sweep(0, u32::MAX, NOW, |_, _| {});
     }
 }

@@ -133,9 +133,25 @@ impl Word for Mortal {
         }
     }
 
-    fn set(&self, bits: u64) {
+    fn fetch_add(&self, value: u64) -> u64 {
         if writes() {
-            self.0.set(bits);
+            Word::fetch_add(&self.0, value)
+        } else {
+            Word::load(&self.0)
+        }
+    }
+
+    fn fetch_or(&self, bits: u64) -> u64 {
+        if writes() {
+            Word::fetch_or(&self.0, bits)
+        } else {
+            Word::load(&self.0)
+        }
+    }
+
+    fn mask(&self, bits: u64) {
+        if writes() {
+            self.0.mask(bits);
         }
     }
 
