@@ -3,7 +3,7 @@
 use flowkeep_abi::Config;
 use flowkeep_core::table::{
     BucketHeader, BucketPair, KernelBounds, Keys, Lock, Memory, Record, Seed, Sighting, Statistic,
-    least_loss, lock, search, search_locked,
+    least_loss, lock, search, search_locked, wait_while_busy,
 };
 use flowkeep_core::tuple::Tuple;
 
@@ -83,7 +83,23 @@ impl<const IN_PLACE: bool> Memory for Maps<IN_PLACE> {
 
     #[inline(always)]
     fn lock(&self, bucket: u32, now: u32) -> Lock {
-        Lock::from_bits(take_lock(bucket, now))
+        let mut held = Lock::NONE;
+        for _ in 0..PATIENCE {
+            held = Lock::from_bits(take_lock(bucket, now));
+            if held.is_held() {
+                break;
+            }
+        }
+        held
+    }
+
+    #[inline(always)]
+    fn wait_while_busy(&self, index: u32) {
+        for _ in 0..PATIENCE {
+            if await_slot(index) != 0 {
+                break;
+            }
+        }
     }
 
     #[inline(always)]
@@ -132,6 +148,18 @@ extern "C" fn probe_locked() -> u64 {
     };
     let Keys { first, second } = &scratch.keys;
     search_locked(&maps, scratch.pair, first, second).bits()
+}
+
+/// How often a wait is begun anew, each of a thousand looks at a word and at the clock: some
+/// milliseconds in all. Whoever is waited for is done in a microsecond, unless its processor is a
+/// virtual one that was taken away meanwhile, or a task that runs a program for a test.
+const PATIENCE: u32 = 64;
+
+/// Waits until a slot is no longer busy. As [`probe`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn await_slot(index: u32) -> u32 {
+    Maps::<false>::new().map_or(1, |maps| u32::from(wait_while_busy(&maps, index)))
 }
 
 /// Takes a bucket's lock. As [`probe`].

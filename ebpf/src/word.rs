@@ -10,6 +10,7 @@ use core::cell::UnsafeCell;
 use core::intrinsics::AtomicOrdering::{AcqRel, Acquire, Relaxed};
 use core::intrinsics::{atomic_and, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg, atomic_xor};
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use flowkeep_core::table;
 
 use crate::maps::WEAKLY_ORDERED;
@@ -127,8 +128,12 @@ impl table::Word for Word {
         fence();
     }
 
+    /// The clock takes as long as a line from another processor's cache.
     #[inline(always)]
-    fn relax() {}
+    fn relax() {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_ns() };
+    }
 }
 
 /// What is exchanged for the sake of the order that comes with it.

@@ -274,11 +274,17 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
                 before,
             });
         }
-        // It could have gone a moment ago, or is being written or emptied: another may go now.
-        if least >> 32 <= self.evict as u64 || before.busy() {
+        if before.busy() {
+            // It is being written or emptied, and may go when that is done.
+            self.memory.wait_while_busy(index);
             return Err(Refusal::Contended);
         }
-        Err(Refusal::Full)
+        // If it could have gone a moment ago, another may go now.
+        Err(if least >> 32 <= self.evict as u64 {
+            Refusal::Contended
+        } else {
+            Refusal::Full
+        })
     }
     }
 

@@ -1,4 +1,4 @@
-//! The lock of a bucket, which insertions take for the time of one insertion.
+//! The lock of a bucket, which insertions take for the time of one insertion; and waiting.
 //!
 //! It is in one word with what else an insertion leaves there. Whoever holds it may be a process
 //! that is killed; so the word says since when it is held, and the next insertion takes a lock
@@ -6,7 +6,7 @@
 
 use super::layout::BucketHeader;
 use super::memory::{Bounds, Memory};
-use super::state_word::ABANDONED;
+use super::state_word::{ABANDONED, StateWord};
 use super::word::Word;
 
 const LOCKED: u64 = 1;
@@ -20,6 +20,9 @@ const SINCE: u32 = 32;
 pub struct Lock(u64);
 
 impl Lock {
+    /// Nobody's.
+    pub const NONE: Self = Self(0);
+
     /// As a number.
     #[must_use]
     #[inline(always)]
@@ -34,8 +37,10 @@ impl Lock {
         Self(bits)
     }
 
+    /// Whether it could be had.
+    #[must_use]
     #[inline(always)]
-    pub(super) const fn is_held(self) -> bool {
+    pub const fn is_held(self) -> bool {
         self.0 != 0
     }
 
@@ -63,6 +68,21 @@ pub fn lock<M: Memory>(memory: &M, bucket: u32, now: u32) -> Lock {
         M::Word::relax();
     }
     Lock(0)
+}
+
+/// Waits until a slot is no longer busy, for as many turns as for a lock.
+#[inline(always)]
+pub fn wait_while_busy<M: Memory>(memory: &M, index: u32) -> bool {
+    let Some(record) = memory.record(index) else {
+        return true;
+    };
+    for _ in 0..<M::Bounds as Bounds>::LOCK_TRIES {
+        if !StateWord(record.state.load()).busy() {
+            return true;
+        }
+        M::Word::relax();
+    }
+    false
 }
 
 const fn is_abandoned(word: u64, now: u32) -> bool {

@@ -6,7 +6,7 @@ use super::evict::least_loss;
 use super::hash::{BucketPair, Seed};
 use super::insert::search_locked;
 use super::layout::{BucketHeader, Header, LayoutError, Record, SLOTS, Statistic};
-use super::lock::{Lock, lock};
+use super::lock::{Lock, lock, wait_while_busy};
 use super::sighting::Sighting;
 use super::word::Word;
 use crate::tuple::Tuple;
@@ -108,6 +108,15 @@ pub trait Memory {
         Self: Sized,
     {
         lock(self, bucket, now)
+    }
+
+    /// [`wait_while_busy`]
+    #[inline(always)]
+    fn wait_while_busy(&self, index: u32)
+    where
+        Self: Sized,
+    {
+        wait_while_busy(self, index);
     }
 
     /// [`search_locked`]

@@ -46,7 +46,7 @@ pub use layout::{
     BucketHeader, HEADER_BYTES, Header, LAYOUT_VERSION, LayoutError, Record, SLOTS, Statistic,
     table_bytes,
 };
-pub use lock::{Lock, lock};
+pub use lock::{Lock, lock, wait_while_busy};
 pub use memory::{Bounds, HostBounds, KernelBounds, Memory, Slices};
 pub use plain_update::{PlainUpdate, PlainUpdated};
 pub use record::Handle;
