@@ -57,7 +57,7 @@
 use super::evict::{EvictLimit, EvictionObserver};
 use super::hash::BucketPair;
 use super::insert::Insertion;
-use super::layout::{BucketHeader, Record, SLOTS};
+use super::layout::{BucketHeader, Record, SLOTS, Statistic};
 use super::memory::{Bounds, Memory};
 use super::record::Handle;
 use super::word::Word;
@@ -345,5 +345,11 @@ impl<M: Memory, O: EvictionObserver> Table for BucketTable<M, O> {
             now: now.seconds,
         };
         self.store_in(self.pair(hash), &insertion)
+    }
+
+    #[inline]
+    fn give_up(&self) -> Refusal {
+        self.memory.count(Statistic::Contended);
+        Refusal::Contended
     }
 }

@@ -60,16 +60,13 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
             Lock::alone(header)
         };
         if !lock.is_held() {
-            self.memory.count(Statistic::Contended);
             return Err(Refusal::Contended);
         }
         let mut collected = None;
         let stored = self.store_locked(header, pair, insertion, lock, &mut collected);
         lock.release::<M>(header, collected);
-        match stored {
-            Err(Refusal::Contended) => self.memory.count(Statistic::Contended),
-            Err(_) => self.memory.count(Statistic::Refused),
-            Ok(_) => {}
+        if let Err(Refusal::Full) = stored {
+            self.memory.count(Statistic::Refused);
         }
         stored
     }

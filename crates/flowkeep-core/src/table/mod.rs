@@ -149,9 +149,17 @@ pub trait Table {
         now: Instant,
     ) -> Result<Self::Handle<'_>, Refusal> {
         let other = tuple.swapped();
-        match self.store(hash, tuple, &other, entry, Existing::Overwritten, now)? {
-            Stored::Inserted(handle) | Stored::Found(Found { handle, .. }) => Ok(handle),
+        match self.store(hash, tuple, &other, entry, Existing::Overwritten, now) {
+            Ok(Stored::Inserted(handle) | Stored::Found(Found { handle, .. })) => Ok(handle),
+            Err(Refusal::Contended) => Err(self.give_up()),
+            Err(refusal) => Err(refusal),
         }
+    }
+
+    /// Counts that somebody does not try again after [`Refusal::Contended`], which is returned.
+    #[inline]
+    fn give_up(&self) -> Refusal {
+        Refusal::Contended
     }
 }
 

@@ -365,7 +365,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 });
             }
             Outcome::Gone | Outcome::Raced if progress.rounds == 0 => {
-                return Step::Done(Verdict::refused(Error::NotCreated(Refusal::Contended)));
+                return Step::Done(Verdict::refused(Error::NotCreated(self.table.give_up())));
             }
             Outcome::Raced => {
                 progress.rounds -= 1;
@@ -455,6 +455,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             Err(Refusal::Contended) if progress.rounds > 0 => {
                 progress.rounds -= 1;
                 Step::Search(subject.request.scope)
+            }
+            Err(Refusal::Contended) => {
+                Step::Done(Verdict::refused(Error::NotCreated(self.table.give_up())))
             }
             Err(refusal) => Step::Done(Verdict::refused(Error::NotCreated(refusal))),
         }
