@@ -1,5 +1,4 @@
 //! The command, run as people run it.
-#![cfg(feature = "cli")]
 
 use std::fs;
 use std::io::{Read, Write};
