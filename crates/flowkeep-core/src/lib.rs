@@ -25,6 +25,7 @@ extern crate std;
 pub mod entry;
 pub mod error;
 pub mod packet;
+pub mod protocol;
 pub mod rules;
 pub mod settings;
 pub mod table;

@@ -12,6 +12,7 @@ mod decode;
 mod flood;
 mod format;
 mod frame;
+mod machine;
 mod model;
 mod play;
 #[path = "../states/model/mod.rs"]
@@ -37,7 +38,10 @@ fn main() {
     );
     let forgeries = number("FLOWKEEP_FLOOD");
     let seed = number("FLOWKEEP_SEED").unwrap_or(1);
-    let mut trackers: Vec<Box<dyn Tracker>> = vec![Box::new(model::ModelTracker::new())];
+    let mut trackers: Vec<Box<dyn Tracker>> = vec![
+        Box::new(model::ModelTracker::new()),
+        Box::new(machine::MachineTracker::new()),
+    ];
 
     let (mut cases, mut passed) = (0, 0);
     for line in files.iter().flat_map(|path| format::read(path)) {

@@ -3,7 +3,7 @@
 use super::side::{ALLOWANCE, after};
 use super::{Connection, Host, Lifetime, Memory, Reason, Segment, State, Step};
 
-/// The new numbers, modulo 2^24.
+/// The new numbers, modulo 2^23.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     /// The next number of the originator, and of the responder once it has answered.
@@ -25,11 +25,11 @@ impl Candidate {
 }
 
 fn exact(a: u32, b: u32) -> bool {
-    (a ^ b) & 0xff_ffff == 0
+    (a ^ b) & 0x7f_ffff == 0
 }
 
 fn near(a: u32, b: u32) -> bool {
-    (a.wrapping_sub(b).wrapping_add(ALLOWANCE) & 0xff_ffff) <= 2 * ALLOWANCE
+    (a.wrapping_sub(b).wrapping_add(ALLOWANCE) & 0x7f_ffff) <= 2 * ALLOWANCE
 }
 
 impl Connection {
@@ -47,7 +47,7 @@ impl Connection {
             return Step::invalid(Reason::SynLive);
         }
         self.memory = Memory::Restart(Candidate {
-            originator: end & 0xff_ffff,
+            originator: end & 0x7f_ffff,
             responder: None,
             sent: [false; 2],
             acknowledged: [false; 2],
@@ -64,7 +64,7 @@ impl Connection {
             return None;
         }
         if candidate.responder.is_none() {
-            candidate.responder = Some(segment.end() & 0xff_ffff);
+            candidate.responder = Some(segment.end() & 0x7f_ffff);
         }
         self.memory = Memory::Restart(candidate);
         Some(Step::passes(Some(Reason::SynLive)))
@@ -99,7 +99,7 @@ impl Connection {
         }
         let (me, it) = (usize::from(!by_originator), usize::from(by_originator));
         if exact(segment.seq, own) && segment.len > 0 {
-            let next = segment.end() & 0xff_ffff;
+            let next = segment.end() & 0x7f_ffff;
             if by_originator {
                 candidate.originator = next;
             } else {

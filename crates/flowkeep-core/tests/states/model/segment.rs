@@ -10,18 +10,24 @@ impl Connection {
     pub(super) fn segment(&mut self, segment: &Segment, settings: &Settings) -> Step {
         let (from, to) = (segment.from, segment.from.other());
         let one_way = settings.mode == Mode::OneWay && !self.answered();
-        let unanswered = self.picked_up() && !self.answered();
+        let unanswered = self.picked_up() && !self.answered() && self.state != State::Closed;
         let seen_before = *self;
-        if unanswered && from == self.originator && (!segment.fin || self.fin_continues(segment)) {
+        let adopted =
+            unanswered && from == self.originator && (!segment.fin || self.fin_continues(segment));
+        if adopted {
             self.adopt(segment);
         }
         // An answer of END+1 tells that the packet that was picked up was a keep-alive probe.
         let probed = self.side(to).end.map(|end| end.wrapping_add(1));
-        if unanswered && from != self.originator && probed == Some(segment.ack) {
+        if unanswered
+            && from != self.originator
+            && self.state != State::SynRecv
+            && probed == Some(segment.ack)
+        {
             self.side_mut(to).end = probed;
         }
         let bounds = self.bounds(segment);
-        if bounds != Bounds::Holds {
+        if !adopted && bounds != Bounds::Holds {
             *self = seen_before;
             return self.misfit(segment, settings, bounds);
         }
@@ -161,13 +167,15 @@ impl Connection {
         }
     }
 
-    /// Whether a FIN continues what its side has sent: with what follows it all or with itself.
+    /// Whether a FIN continues what its side has sent: it begins there, it is the next number, or
+    /// it is counted already.
     fn fin_continues(&self, segment: &Segment) -> bool {
         let me = self.side(segment.from);
         let number = segment.end().wrapping_sub(1);
         !self.fin_of(segment.from)
             && (me.end == Some(segment.seq)
                 || me.end == Some(number)
+                || me.end == Some(segment.end())
                 || self.acknowledged(segment.from) == Some(segment.seq))
     }
 

@@ -124,9 +124,10 @@ impl Connection {
                 .map(|acked| end.wrapping_sub(end.wrapping_sub(acked) & 0xff_ffff));
             if let Some(reach) = LIMIT_REACH.checked_shl(u32::from(granted))
                 && reach < 1 << 30
-                && before(limit, end.wrapping_sub(reach))
+                && let lowest = round_up(end.wrapping_sub(reach), granted)
+                && before(limit, lowest)
             {
-                side.limit = Some(round_up(end.wrapping_sub(reach), granted));
+                side.limit = Some(lowest);
             }
         }
     }
