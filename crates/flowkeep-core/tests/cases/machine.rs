@@ -4,13 +4,12 @@
 use std::collections::HashMap;
 
 use flowkeep_core::packet::{self, LinkType};
-use flowkeep_core::protocol::tcp::{
-    Connection, Fate, Mode, Policy, Reason, Segment, Seq, State, Timeouts, Verdict, Words,
-};
+use flowkeep_core::protocol::tcp::{Mode, Policy, Reason, Segment, Seq, Timeouts, Verdict};
 use flowkeep_core::rules::Default as Rules;
 use flowkeep_core::tuple::Family;
 
 use crate::decode::{Decoded, decode};
+use crate::flow::Flow;
 use crate::states;
 use crate::tracker::{self, Entry, Host, Tracker, timeout};
 
@@ -27,27 +26,9 @@ const TIMEOUTS: Timeouts = Timeouts {
     unanswered: timeout::AT_MOST as u32 * 1000,
 };
 
-/// A record, as far as the machine needs one.
-struct Record {
-    words: Words,
-    state_bits: u8,
-    generation: u8,
-    originator: Host,
-    expires: u32,
-}
-
-impl Record {
-    fn seen_from(&self, host: Host) -> Connection {
-        self.words
-            .unpack(self.state_bits, self.generation, self.originator == host)
-            .expect("nobody else owns the record")
-    }
-}
-
 pub(crate) struct MachineTracker {
     policy: Policy,
-    record: Option<Record>,
-    generation: u8,
+    flow: Flow,
     counted: HashMap<&'static str, u64>,
 }
 
@@ -55,8 +36,7 @@ impl MachineTracker {
     pub(crate) fn new() -> Self {
         Self {
             policy: Policy::default(),
-            record: None,
-            generation: 0,
+            flow: Flow::new(TIMEOUTS),
             counted: HashMap::new(),
         }
     }
@@ -64,56 +44,6 @@ impl MachineTracker {
     fn invalid(&mut self, reason: &'static str) -> &'static str {
         *self.counted.entry(reason).or_default() += 1;
         "invalid"
-    }
-
-    fn segment(&mut self, segment: &Segment, from: Host, now: u32) -> Verdict {
-        if self
-            .record
-            .as_ref()
-            .is_some_and(|record| record.expires < now)
-        {
-            self.record = None;
-        }
-        let mut connection = Connection::EMPTY;
-        let judgement = match &self.record {
-            None => connection.begin(segment, &self.policy),
-            Some(record) => {
-                connection = record.seen_from(from);
-                connection.judge(segment, &self.policy)
-            }
-        };
-        if judgement.reason != Reason::None {
-            *self.counted.entry(judgement.reason.name()).or_default() += 1;
-        }
-        let mut originator = self.record.as_ref().map(|record| record.originator);
-        match judgement.fate {
-            Fate::Remove => {
-                self.record = None;
-                return judgement.verdict;
-            }
-            Fate::Begin => {
-                self.generation = self.generation.wrapping_add(1);
-                originator = Some(if connection.by_originator {
-                    from
-                } else {
-                    from.other()
-                });
-            }
-            Fate::Keep | Fate::Update | Fate::Rewrite => {}
-        }
-        if let Some(originator) = originator {
-            let before = self.record.as_ref().map_or(0, |record| record.expires);
-            let expires = TIMEOUTS.expires(connection.state, judgement.timeout, before, now);
-            let (words, state_bits) = connection.pack(self.generation);
-            self.record = Some(Record {
-                words,
-                state_bits,
-                generation: self.generation,
-                originator,
-                expires,
-            });
-        }
-        judgement.verdict
     }
 }
 
@@ -143,19 +73,16 @@ impl Tracker for MachineTracker {
             loose: mode != tracker::Mode::LooseOff,
             ..Policy::default()
         };
-        self.record = None;
+        self.flow = Flow::new(TIMEOUTS);
     }
 
     fn track(&mut self, frame: &[u8], now: u64) -> &'static str {
         let from = match decode(frame) {
-            Decoded::Segment(segment) => ours(segment.from),
+            Decoded::Segment(segment) => segment.from,
             Decoded::Checksum => return self.invalid("checksum"),
             Decoded::QuotesUnknown => return self.invalid("icmp_unknown"),
             Decoded::Quotes { from, seq } => {
-                let related = self
-                    .record
-                    .as_ref()
-                    .is_some_and(|record| record.seen_from(ours(from)).quote_fits(Seq(seq)));
+                let related = self.flow.quote_fits(from, Seq(seq));
                 return if related {
                     "related"
                 } else {
@@ -172,7 +99,11 @@ impl Tracker for MachineTracker {
         };
         let segment = parsed(frame).expect("a header that another parser reads");
         let now = u32::try_from(now).expect("cases last less than 49 days");
-        match self.segment(&segment, from, now) {
+        let judgement = self.flow.track(&segment, from, &self.policy, now);
+        if judgement.reason != Reason::None {
+            *self.counted.entry(judgement.reason.name()).or_default() += 1;
+        }
+        match judgement.verdict {
             Verdict::New => "new",
             Verdict::Established => "established",
             Verdict::Reply => "reply",
@@ -185,24 +116,19 @@ impl Tracker for MachineTracker {
     }
 
     fn entry(&self) -> Option<Entry> {
-        let record = self.record.as_ref()?;
-        let connection = record.seen_from(record.originator);
+        let (connection, originator, expires) = self.flow.entry()?;
         Some(Entry {
-            state: State::name(connection.state),
-            expires: u64::from(record.expires),
-            originator: record.originator,
+            state: connection.state.name(),
+            expires: u64::from(expires),
+            originator: match originator {
+                states::Host::Client => Host::Client,
+                states::Host::Server => Host::Server,
+            },
             assured: connection.assured,
         })
     }
 
     fn entries(&self) -> usize {
-        usize::from(self.record.is_some())
-    }
-}
-
-const fn ours(host: states::Host) -> Host {
-    match host {
-        states::Host::Client => Host::Client,
-        states::Host::Server => Host::Server,
+        usize::from(self.flow.entry().is_some())
     }
 }

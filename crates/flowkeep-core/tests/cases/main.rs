@@ -10,6 +10,8 @@
 
 mod decode;
 mod flood;
+#[path = "../states/flow.rs"]
+mod flow;
 mod format;
 mod frame;
 mod machine;

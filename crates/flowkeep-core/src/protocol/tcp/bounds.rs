@@ -100,6 +100,9 @@ impl Connection {
             return self.own.end.since(seq) <= self.own.syn_data + 1
                 || latest.is_some_and(|syn| syn.end.since(seq) <= syn.data + 1);
         }
+        if self.never_open() {
+            return false;
+        }
         let window = self.other.window().max(ALLOWANCE);
         !seq.after(self.sent_by_own()) && seq.after(self.own.end.minus(window).minus(1))
     }

@@ -290,6 +290,12 @@ impl Connection {
         !(self.own.scale.known() && self.other.scale.known())
     }
 
+    /// Closed before it was open: no number is known.
+    #[inline]
+    pub(super) const fn never_open(&self) -> bool {
+        matches!(self.state, State::Closed) && self.own.acks == 0 && self.other.acks == 0
+    }
+
     /// Whether the packet's sender has sent a FIN.
     #[inline]
     pub(super) const fn own_fin(&self) -> bool {

@@ -161,8 +161,7 @@ impl Connection {
 
     #[inline]
     fn in_live(&mut self, kind: Kind, segment: &Segment, policy: &Policy) -> Step {
-        if self.state == State::Closed && self.own.acks == 0 && self.other.acks == 0 {
-            // Closed before it was open: no number is known that a packet could belong to.
+        if self.never_open() {
             return Step::invalid(Reason::NoEntry);
         }
         match kind {

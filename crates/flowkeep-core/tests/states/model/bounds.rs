@@ -74,6 +74,10 @@ impl Connection {
 pub(crate) fn quote_fits(connection: &Connection, from: Host, seq: u32) -> bool {
     let side = connection.side(from);
     let Some(end) = side.end else { return false };
+    let never_open = connection.client.acks == 0 && connection.server.acks == 0;
+    if connection.state == State::Closed && never_open {
+        return false;
+    }
     if matches!(connection.state, State::SynSent | State::SynSent2) {
         let latest = connection
             .latest_syn

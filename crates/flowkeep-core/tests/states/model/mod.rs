@@ -20,7 +20,7 @@ mod side;
 mod terms;
 
 pub(crate) use bounds::quote_fits;
-pub(crate) use side::Side;
+pub(crate) use side::{Side, after};
 pub(crate) use terms::*;
 
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,6 @@ impl Connection {
     /// A segment with ACK and without SYN and RST.
     pub(super) fn segment(&mut self, segment: &Segment, settings: &Settings) -> Step {
         let (from, to) = (segment.from, segment.from.other());
-        let one_way = settings.mode == Mode::OneWay && !self.answered();
         let unanswered = self.picked_up() && !self.answered() && self.state != State::Closed;
         let seen_before = *self;
         let adopted =
@@ -52,8 +51,8 @@ impl Connection {
             }
             fins[0] = !repeated;
         }
-        let before = (self.client, self.server, self.memory);
         self.drop_candidate();
+        let before = (self.client, self.server, self.memory);
         self.windows(segment);
         let trusted = self.side(from).end == Some(segment.seq);
         if !self.fin_of(from) {
@@ -71,6 +70,7 @@ impl Connection {
         self.count_ack(from);
         let before_me = seen_before.side(from);
         self.side_mut(from).astray = segment.astray && (before_me.acks == 0 || before_me.astray);
+        let one_way = settings.mode == Mode::OneWay && !self.answered();
         self.transitions(from, fins, one_way);
         if !segment.fin {
             let moved = before.0.end != self.client.end

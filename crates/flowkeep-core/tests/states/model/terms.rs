@@ -1,5 +1,7 @@
 //! What packets, answers and settings consist of.
 
+use std::fmt;
+
 use super::restart::Candidate;
 use super::side::after;
 
@@ -20,7 +22,7 @@ impl Host {
 }
 
 /// A TCP header and the length of what follows it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Segment {
     pub(crate) from: Host,
     pub(crate) syn: bool,
@@ -36,6 +38,31 @@ pub(crate) struct Segment {
     pub(crate) sack: [Option<u32>; 4],
     /// It did not come by the way that its sender's packets come by (another interface).
     pub(crate) astray: bool,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} ", self.from)?;
+        let flags = [
+            (self.syn, 'S'),
+            (self.fin, 'F'),
+            (self.rst, 'R'),
+            (self.ack_flag, 'A'),
+            (self.astray, '!'),
+        ];
+        for (_, letter) in flags.into_iter().filter(|(set, _)| *set) {
+            write!(f, "{letter}")?;
+        }
+        let end = self.end();
+        write!(f, " {}..{end} ack {} win {}", self.seq, self.ack, self.win)?;
+        if let Some(scale) = self.wscale {
+            write!(f, " scale {scale}")?;
+        }
+        for edge in self.sack.into_iter().flatten() {
+            write!(f, " sack {edge}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Segment {
