@@ -27,6 +27,7 @@ pub mod cilium;
 pub mod entry;
 pub mod error;
 pub mod packet;
+pub mod protocol;
 pub mod rules;
 pub mod settings;
 pub mod table;
