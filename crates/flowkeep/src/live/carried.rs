@@ -4,7 +4,7 @@ use std::fs;
 
 use super::interface::name_of;
 use super::{Clock, Interface, Mode};
-use crate::replay::SECOND;
+use crate::connection::SECOND;
 
 /// What the interfaces have carried so far: packets that are tracked and others, such as ARP, one
 /// by one or merged, as each driver counts them. It costs the tracker's programs nothing.

@@ -2,8 +2,7 @@
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::connection::Timestamp;
-use crate::replay::SECOND;
+use crate::connection::{SECOND, TableClock, Timestamp};
 
 const MILLISECOND: u64 = 1_000_000;
 
@@ -42,6 +41,15 @@ impl Clock {
     #[must_use]
     pub const fn seconds(&self) -> u32 {
         (self.monotonic / SECOND) as u32
+    }
+
+    /// What the times of the kernel's table mean.
+    pub(crate) const fn of_table(&self) -> TableClock {
+        TableClock {
+            tick_zero: self.wall(0),
+            ticks_per_second: SECOND,
+            second: (0, self.wall(0)),
+        }
     }
 
     /// The time of day at which the monotonic clock showed this.

@@ -8,7 +8,7 @@ use flowkeep_core::table::Statistic;
 use serde::Serialize;
 
 use super::{Clock, Mode, Rates, Totals};
-use crate::connection::State;
+use crate::connection::ConnectionState;
 use crate::output::{Align, Count, Grid, Rfc3339, TITLE, write_grid};
 
 /// Everything there is to say about a tracker at one moment.
@@ -25,14 +25,8 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// The states of the connections that have not expired.
     #[must_use]
-    pub const fn states(&self) -> [(State, u64); 4] {
-        let census = &self.totals.census;
-        [
-            (State::Unanswered, census.unanswered),
-            (State::Answered, census.answered),
-            (State::Closing, census.closing),
-            (State::Closed, census.closed),
-        ]
+    pub fn states(&self) -> [(ConnectionState, u64); ConnectionState::ALL.len()] {
+        ConnectionState::ALL.map(|state| (state, self.totals.census.count(state)))
     }
 
     /// What was not tracked, without the table's refusals, which the table counts.

@@ -1,10 +1,10 @@
 //! How many connections there are, and what has happened to the table so far.
 
 use flowkeep_bpf::Kernel;
-use flowkeep_core::table::{Census, Statistic};
+use flowkeep_core::table::Statistic;
 
 use super::{Clock, Error};
-use crate::replay::SECOND;
+use crate::connection::{Census, SECOND, census};
 
 /// What the table has in it and what it has counted, at one moment.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl Totals {
         let mut totals = Self {
             at: clock.monotonic(),
             capacity: kernel.table().capacity(),
-            census: kernel.table().census(clock.seconds()),
+            census: census(kernel.table(), clock.seconds()),
             statistics: [0; _],
             errors: [0; _],
         };
@@ -77,10 +77,10 @@ impl Totals {
         self.statistic(Statistic::Refused) + self.statistic(Statistic::Contended)
     }
 
-    /// Entries that have not expired.
+    /// Connections whose timeout has not passed.
     #[must_use]
-    pub const fn connections(&self) -> u64 {
-        self.census.entries - self.census.expired
+    pub fn connections(&self) -> u64 {
+        self.census.connections()
     }
 }
 

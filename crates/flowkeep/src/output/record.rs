@@ -7,7 +7,6 @@ use serde::{Serialize, Serializer};
 use super::TCP_FLAGS;
 use super::human::Rfc3339;
 use crate::connection::{Connection, IcmpError, Timestamp};
-use crate::icmp::IcmpKind;
 use crate::protocol::Protocol;
 
 /// Bytes, packets and ports as integers, times as RFC 3339 in UTC, durations in seconds. `E` is
@@ -126,7 +125,7 @@ impl Serialize for IcmpErrors<'_> {
             sender: error.sender,
             icmp_type: error.icmp_type,
             code: error.code,
-            name: IcmpKind::of(error).name(),
+            name: error.kind().name(),
         }))
     }
 }

@@ -8,7 +8,7 @@ use anstyle::Style;
 use super::grid::{Align, Grid};
 use super::human::{Bytes, Count, Elapsed, Time};
 use super::{Content, Report};
-use crate::connection::State;
+use crate::connection::ConnectionState;
 use crate::protocol::Protocol;
 
 /// Writes the counts, connections by protocol and state, errors by kind, and the speed.
@@ -72,7 +72,7 @@ pub(super) fn write_summary(
 /// A row for each protocol, a column for each state.
 fn write_states(
     out: &mut dyn Write,
-    counts: &BTreeMap<(u8, State), u64>,
+    counts: &BTreeMap<(u8, ConnectionState), u64>,
     title: Style,
 ) -> io::Result<()> {
     let mut protocols: Vec<u8> = counts.keys().map(|(protocol, _)| *protocol).collect();
@@ -80,6 +80,7 @@ fn write_states(
     let mut grid = Grid::new([
         ("PROTO", Align::Left),
         ("UNANSWERED", Align::Right),
+        ("HALF-OPEN", Align::Right),
         ("ANSWERED", Align::Right),
         ("CLOSING", Align::Right),
         ("CLOSED", Align::Right),
@@ -93,8 +94,8 @@ fn write_states(
                 None | Some(0) => "-".to_owned(),
                 Some(count) => Count(*count).to_string(),
             };
-            let [a, b, c, d, e, f] = State::ALL.map(count);
-            [Protocol(protocol).to_string(), a, b, c, d, e, f]
+            let [a, b, c, d, e, f, g] = ConnectionState::ALL.map(count);
+            [Protocol(protocol).to_string(), a, b, c, d, e, f, g]
         })
         .collect();
     write_grid(out, &mut grid, &rows, title)

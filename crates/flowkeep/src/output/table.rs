@@ -8,8 +8,7 @@ use super::grid::{Align, Grid};
 use super::human::{Bytes, Elapsed, Time};
 use super::summary::write_summary;
 use super::{Content, Output, Report, tcp_flags};
-use crate::connection::{Change, Connection, Event, EventKind, IcmpError, State};
-use crate::icmp::IcmpKind;
+use crate::connection::{Change, Connection, Event, EventKind, IcmpError, ConnectionState};
 use crate::protocol::Protocol;
 
 /// Aligned columns, sorted by start unless told to keep the order given; ICMP errors in lines of
@@ -75,7 +74,7 @@ impl<W: Write> Table<W> {
             grid.line(&mut self.out, row)?;
             for (error, times) in grouped(&connection.icmp_errors) {
                 let style = self.style(AnsiColor::Yellow.on_default());
-                let kind = IcmpKind::of(&error);
+                let kind = error.kind();
                 write!(
                     self.out,
                     "  {style}icmp: {kind}{style:#} from {}",
@@ -120,7 +119,7 @@ impl<W: Write> Output for Table<W> {
                 write!(
                     self.out,
                     " icmp: {} from {}",
-                    IcmpKind::of(error),
+                    error.kind(),
                     error.sender
                 )?;
             }
@@ -188,13 +187,13 @@ fn end(connection: &Connection, originator: bool) -> String {
     }
 }
 
-const fn state_style(state: State) -> Style {
+const fn state_style(state: ConnectionState) -> Style {
     match state {
-        State::Unanswered => AnsiColor::Yellow.on_default(),
-        State::Answered => AnsiColor::Green.on_default(),
-        State::Closing => AnsiColor::Cyan.on_default(),
-        State::Closed => Style::new(),
-        State::Reset | State::Refused => AnsiColor::Red.on_default(),
+        ConnectionState::Unanswered | ConnectionState::HalfOpen => AnsiColor::Yellow.on_default(),
+        ConnectionState::Answered => AnsiColor::Green.on_default(),
+        ConnectionState::Closing => AnsiColor::Cyan.on_default(),
+        ConnectionState::Closed => Style::new(),
+        ConnectionState::Reset | ConnectionState::Refused => AnsiColor::Red.on_default(),
     }
 }
 
@@ -214,7 +213,7 @@ fn grouped(errors: &[IcmpError]) -> Vec<(IcmpError, usize)> {
     let mut groups: Vec<(IcmpError, usize)> = Vec::new();
     for error in errors {
         let same = groups.iter_mut().find(|(first, _)| {
-            first.sender == error.sender && IcmpKind::of(first) == IcmpKind::of(error)
+            first.sender == error.sender && first.kind() == error.kind()
         });
         match same {
             Some((_, times)) => *times += 1,

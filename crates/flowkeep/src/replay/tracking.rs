@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::path::Path;
 
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
@@ -17,12 +18,13 @@ use flowkeep_core::tracker::{
 use flowkeep_core::tuple::{Flags, Tuple};
 
 use super::Options;
-use super::describe::{SECOND, describe};
-use super::ended::Ended;
+use super::clock::Clock;
 use super::engine::Parsed;
-use super::expiry::Alarms;
+use super::expiry_queue::ExpiryQueue;
 use super::growing::GrowingTable;
-use crate::connection::{Connection, Event, EventKind, IcmpError, Timestamp};
+use crate::connection::{
+    Connection, Event, EventKind, FlowSummary, IcmpError, SECOND, Timestamp, View,
+};
 use crate::memory::MemoryError;
 use crate::prefix::Prefix;
 
@@ -35,25 +37,23 @@ pub(super) struct Connections<R> {
     pub(super) table: GrowingTable,
     local: Vec<Prefix>,
     icmp_errors: BTreeMap<Birth, Vec<IcmpError>>,
-    alarms: Option<Alarms>,
-    /// The latest second seen: the clock never goes back.
-    clock: u32,
-    /// When the next one begins, in nanoseconds.
-    next_second: u64,
+    /// `None` if no events are wanted.
+    expiries: Option<ExpiryQueue>,
+    clock: Clock,
     rules: PhantomData<R>,
 }
 
 impl<R: Rules> Connections<R> {
     pub(super) fn new(options: Options) -> Result<Self, MemoryError> {
         let seed = Seed::from_words([(); Seed::WORDS].map(|()| random()));
+        let settings = Settings::default();
         Ok(Self {
-            settings: Settings::default(),
             table: GrowingTable::new(options.connections, SECOND, seed)?,
             local: options.local,
             icmp_errors: BTreeMap::new(),
-            alarms: options.events.then(Alarms::default),
-            clock: 0,
-            next_second: SECOND,
+            expiries: options.events.then(ExpiryQueue::default),
+            clock: Clock::new(&settings),
+            settings,
             rules: PhantomData,
         })
     }
@@ -82,11 +82,11 @@ impl<R: Rules> Connections<R> {
     ) -> Result<(), Error> {
         let seen = parsed.seen;
         // Packets of the same second need no division.
-        if seen.time >= self.next_second {
+        if self.clock.is_due(seen.time) {
             self.tick(seen.time, on_event);
         }
         let now = Instant {
-            seconds: self.clock,
+            seconds: self.clock.now(),
             ticks: seen.time,
         };
         if let Some(quote) = quote {
@@ -116,14 +116,14 @@ impl<R: Rules> Connections<R> {
             let tuple = found.tuple_of(&parsed.tuple, &request);
             return self.create(parsed, tuple, found.reopened, &request, on_event);
         };
-        if let Some(alarms) = &mut self.alarms
+        if let Some(expiries) = &mut self.expiries
             && found.status != Status::Related
             && let Some(entry) = handle.entry()
         {
             let tuple = found.tuple_of(&parsed.tuple, &request);
             // Nothing but a close brings the end nearer.
             if is_closing(parsed.tcp_flags) && !entry.progress.alive() {
-                alarms.set(&tuple, &entry);
+                expiries.push(&tuple, &entry);
             }
             let (flags, reported) = (parsed.tcp_flags, found.monitor.is_some_and(|n| n != 0));
             let change = change_of(
@@ -135,7 +135,7 @@ impl<R: Rules> Connections<R> {
                 &entry,
             );
             if let Some(change) = change {
-                self.tell(change.into(), parsed, &tuple, &entry, on_event);
+                self.emit(change.into(), parsed, &tuple, &entry, on_event);
             }
         }
         Ok(())
@@ -144,9 +144,8 @@ impl<R: Rules> Connections<R> {
     /// A packet of another second than the one before: usually a later one.
     #[cold]
     fn tick(&mut self, time: u64, on_event: &mut dyn FnMut(Event)) {
-        self.clock = u32::try_from(time / SECOND).unwrap_or(u32::MAX);
-        self.next_second = (u64::from(self.clock) + 1).saturating_mul(SECOND);
-        if self.alarms.is_some() {
+        self.clock.advance(time);
+        if self.expiries.is_some() {
             self.expire(on_event);
         }
     }
@@ -169,7 +168,7 @@ impl<R: Rules> Connections<R> {
             && let (Some(tuple), Some(entry)) = (handle.tuple(), handle.entry())
         {
             self.note_icmp_error(parsed, quote, &tuple, &entry);
-            self.tell(
+            self.emit(
                 EventKind::Changed(Change::Related),
                 parsed,
                 &tuple,
@@ -203,14 +202,14 @@ impl<R: Rules> Connections<R> {
             match tracker.create(&mut tuple, &creation) {
                 Ok(handle) => {
                     let entry = handle.entry();
-                    if let (Some(alarms), Some(entry)) = (&mut self.alarms, entry) {
-                        alarms.set(&tuple, &entry);
+                    if let (Some(expiries), Some(entry)) = (&mut self.expiries, entry) {
+                        expiries.push(&tuple, &entry);
                         let kind = if reopened {
                             EventKind::Changed(Change::Reopened)
                         } else {
                             EventKind::Changed(Change::New)
                         };
-                        self.tell(kind, packet, &tuple, &entry, on_event);
+                        self.emit(kind, packet, &tuple, &entry, on_event);
                     }
                     return Ok(());
                 }
@@ -244,27 +243,28 @@ impl<R: Rules> Connections<R> {
     #[inline(never)]
     fn expire(&mut self, on_event: &mut dyn FnMut(Event)) {
         while let Some((tuple, entry)) = self
-            .alarms
+            .expiries
             .as_mut()
-            .and_then(|alarms| alarms.next(&self.table, self.clock))
+            .and_then(|expiries| expiries.pop(&self.table, self.clock.now()))
         {
-            let ended = Ended::new(&tuple, &entry);
-            let retired = ended.is_retired();
-            if !retired && !tuple.flags().contains(Flags::RELATED) {
-                let time = (u64::from(entry.progress.lifetime) + 1) * SECOND;
-                let connection = self.describe(&ended);
+            let flow = FlowSummary::new(&tuple, &entry);
+            let view = self.view();
+            if flow.is_connection() && !flow.is_retired(&view.clock) {
                 on_event(Event {
-                    time: Timestamp(time),
+                    time: view.expiry(flow.lifetime),
                     kind: EventKind::Expired,
                     tcp_flags: 0,
-                    connection,
+                    connection: self.describe(&flow),
                 });
             }
-            self.table.end(&tuple);
+            // Under Cilium's rules an expired entry is still found.
+            if R::EXPIRED_IS_MISS {
+                self.table.archive(&tuple);
+            }
         }
     }
 
-    fn tell(
+    fn emit(
         &self,
         kind: EventKind,
         packet: &Parsed,
@@ -272,10 +272,10 @@ impl<R: Rules> Connections<R> {
         entry: &Entry,
         on_event: &mut dyn FnMut(Event),
     ) {
-        if self.alarms.is_none() {
+        if self.expiries.is_none() {
             return;
         }
-        let connection = self.describe(&Ended::new(tuple, entry));
+        let connection = self.describe(&FlowSummary::new(tuple, entry));
         on_event(Event {
             time: Timestamp(packet.seen.time),
             kind,
@@ -284,56 +284,65 @@ impl<R: Rules> Connections<R> {
         });
     }
 
-    fn describe(&self, ended: &Ended) -> Connection {
-        let errors = self.icmp_errors.get(&(ended.created, ended.tuple));
-        describe(
-            ended,
-            &self.settings,
-            self.clock,
-            errors.cloned().unwrap_or_default(),
-        )
+    fn describe(&self, flow: &FlowSummary) -> Connection {
+        let errors = self.icmp_errors.get(&(flow.created, flow.tuple));
+        self.view()
+            .describe(flow, errors.cloned().unwrap_or_default())
     }
 
-    /// Every connection, by the time at which it began.
+    fn view(&self) -> View {
+        View {
+            clock: self.clock.of_table(),
+            now: self.clock.now(),
+            expired: true,
+            icmp_refuses: true,
+        }
+    }
+
+    /// Writes the connections that have not expired to a file.
+    pub(super) fn save(&self, path: &Path) -> Result<(), MemoryError> {
+        self.table.save(path, self.clock.now())
+    }
+
+    /// Calls `each` for every connection, in the order of their starts.
     pub(super) fn for_each(&self, mut each: impl FnMut(&Connection)) {
-        let ended = self.table.take_ended();
+        let archived = self.table.take_archive();
         // Sixteen bytes a connection, which compare as one number: when it began, and where it is.
         let key = |created: u64, number: u64| u128::from(created) << 64 | u128::from(number);
-        let among_ended = (ended.iter().zip(0_u64..))
-            .map(|(ended, number)| key(ended.created, number | AMONG_ENDED));
-        let alive = self
+        let keys_archived =
+            (archived.iter().zip(0_u64..)).map(|(flow, number)| key(flow.created, number | ARCHIVED));
+        let keys_in_table = self
             .table
             .iter()
             .map(|(number, _, entry)| key(entry.created, number));
-        let mut order: Vec<u128> = among_ended.chain(alive).collect();
+        let mut order: Vec<u128> = keys_archived.chain(keys_in_table).collect();
         let get = |key: u128| {
             let number = key as u64;
-            if number & AMONG_ENDED != 0 {
-                ended.get((number & !AMONG_ENDED) as usize).copied()
+            if number & ARCHIVED != 0 {
+                archived.get((number & !ARCHIVED) as usize).copied()
             } else {
                 self.table
                     .at(number)
-                    .map(|(tuple, entry)| Ended::new(&tuple, &entry))
+                    .map(|(tuple, entry)| FlowSummary::new(&tuple, &entry))
             }
         };
         order.sort_unstable();
-        // The same, whatever the table's seed.
+        // The order of those that began at once must not depend on the table's seed.
         for at_once in order.chunk_by_mut(|one, other| one >> 64 == other >> 64) {
             if at_once.len() > 1 {
-                at_once.sort_unstable_by_key(|&key| get(key).map(|ended| ended.tuple));
+                at_once.sort_unstable_by_key(|&key| get(key).map(|flow| flow.tuple));
             }
         }
         order
             .iter()
             .filter_map(|&key| get(key))
-            // Entries that only relate errors are no connections.
-            .filter(|ended| !ended.tuple.flags().contains(Flags::RELATED))
-            .for_each(|ended| each(&self.describe(&ended)));
+            .filter(FlowSummary::is_connection)
+            .for_each(|flow| each(&self.describe(&flow)));
     }
 }
 
-/// EntryFlags the number of a connection that is no longer in the table.
-const AMONG_ENDED: u64 = 1 << 63;
+/// Set in the number of a connection that has left the table.
+const ARCHIVED: u64 = 1 << 63;
 
 /// What happened to a known connection, if it is worth an event.
 fn change_of(

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use flowkeep::connection::ConnectionState;
 use flowkeep::live::{Carried, Rates, Totals};
 use flowkeep::output::Count;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -110,8 +111,8 @@ fn print(line: &dyn fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// `1,234 connections, 56 new/s, 7,890 packets/s on eth0, table 0.5 % full: 1,200 answered, 34
-/// unanswered, 0 closing, 0 closed`. What gets lost at a terminal's edge is what matters least.
+/// `1,234 connections, 56 new/s, 7,890 packets/s on eth0, table 0.5 % full: 34 unanswered, 1,200
+/// answered`. What matters least comes last, where a narrow terminal cuts the line.
 struct Text<'a> {
     now: &'a Totals,
     rates: Option<Rates>,
@@ -143,14 +144,12 @@ impl fmt::Display for Text<'_> {
                 write!(f, ", {} {what}", Count(count))?;
             }
         }
-        let census = &self.now.census;
-        write!(
-            f,
-            ": {} answered, {} unanswered, {} closing, {} closed",
-            Count(census.answered),
-            Count(census.unanswered),
-            Count(census.closing),
-            Count(census.closed),
-        )
+        let states = ConnectionState::ALL.map(|state| (state, self.now.census.count(state)));
+        let mut separator = ": ";
+        for (state, count) in states.into_iter().filter(|&(_, count)| count != 0) {
+            write!(f, "{separator}{} {state}", Count(count))?;
+            separator = ", ";
+        }
+        Ok(())
     }
 }
