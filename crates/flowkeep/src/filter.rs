@@ -96,7 +96,10 @@ mod tests {
             };
             assert_eq!(passes(&filter), fits);
         }
-        for (fits, state) in [(true, ConnectionState::Answered), (false, ConnectionState::Closed)] {
+        for (fits, state) in [
+            (true, ConnectionState::Answered),
+            (false, ConnectionState::Closed),
+        ] {
             let filter = Filter {
                 states: vec![state],
                 ..Filter::default()

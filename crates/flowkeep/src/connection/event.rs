@@ -15,7 +15,7 @@ pub enum EventKind {
     Evicted,
     /// The connection was not stored: every entry it could have replaced must stay, or other
     /// processors were faster.
-    Refused,
+    Rejected,
 }
 
 impl EventKind {
@@ -29,7 +29,7 @@ impl EventKind {
         Self::Changed(Change::Reopened),
         Self::Expired,
         Self::Evicted,
-        Self::Refused,
+        Self::Rejected,
     ];
 
     /// The event's name in output.
@@ -44,7 +44,7 @@ impl EventKind {
             Self::Changed(Change::Reopened) => "reopened",
             Self::Expired => "expired",
             Self::Evicted => "evicted",
-            Self::Refused => "refused",
+            Self::Rejected => "rejected",
         }
     }
 }

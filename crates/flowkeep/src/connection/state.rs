@@ -109,14 +109,16 @@ mod tests {
     use flowkeep_core::packet::tcp::{ACK, FIN, PSH, RST, SYN};
     use flowkeep_core::tuple::{Flags, Tuple};
 
-    use super::ConnectionState::{
-        Answered, Closed, Closing, HalfOpen, Refused, Reset, Unanswered,
-    };
+    use super::ConnectionState::{Answered, Closed, Closing, HalfOpen, Refused, Reset, Unanswered};
     use super::*;
 
     /// A connection whose originator and responder have sent so many packets with these flags.
     fn flow(protocol: u8, incoming: bool, ours: (u64, u8), theirs: (u64, u8)) -> FlowSummary {
-        let (tx, rx) = if incoming { (theirs, ours) } else { (ours, theirs) };
+        let (tx, rx) = if incoming {
+            (theirs, ours)
+        } else {
+            (ours, theirs)
+        };
         let mut entry = Entry::default();
         let counters = |packets| Counters { packets, bytes: 0 };
         (entry.tx, entry.rx) = (counters(tx.0), counters(rx.0));
@@ -126,7 +128,12 @@ mod tests {
         FlowSummary::new(&Tuple::new(any, any, 1, 2, protocol, direction), &entry)
     }
 
-    fn each_way(protocol: u8, ours: (u64, u8), theirs: (u64, u8), refused: bool) -> ConnectionState {
+    fn each_way(
+        protocol: u8,
+        ours: (u64, u8),
+        theirs: (u64, u8),
+        refused: bool,
+    ) -> ConnectionState {
         let [out, incoming] = [false, true]
             .map(|incoming| ConnectionState::of(&flow(protocol, incoming, ours, theirs), refused));
         assert_eq!(out, incoming, "whichever side is the host's");

@@ -28,7 +28,7 @@ impl Carried {
             Some((index, count(&counts, &name_of(index)?, mode)?))
         });
         Some(Self {
-            at: Clock::now().monotonic(),
+            at: Clock::now().ticks(),
             packets: packets.collect::<Option<_>>()?,
         })
     }

@@ -31,9 +31,9 @@ impl Clock {
         }
     }
 
-    /// The monotonic clock, in nanoseconds.
+    /// The programs' clock, in nanoseconds.
     #[must_use]
-    pub const fn monotonic(&self) -> u64 {
+    pub const fn ticks(&self) -> u64 {
         self.monotonic
     }
 
@@ -76,12 +76,12 @@ mod tests {
     fn now_is_now_on_both_clocks() {
         let before = SystemTime::now();
         let clock = Clock::now();
-        let wall = UNIX_EPOCH + std::time::Duration::from_nanos(clock.wall(clock.monotonic()).0);
+        let wall = UNIX_EPOCH + std::time::Duration::from_nanos(clock.wall(clock.ticks()).0);
         // Coarse, and read one after the other: but surely of the same day.
         let apart = before
             .duration_since(wall)
             .unwrap_or_else(|error| error.duration());
         assert!(apart.as_secs() < 86_400, "{apart:?}");
-        assert_eq!(u64::from(clock.seconds()), clock.monotonic() / SECOND);
+        assert_eq!(u64::from(clock.seconds()), clock.ticks() / SECOND);
     }
 }

@@ -182,7 +182,7 @@ fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<
             (Change::Related.into(), errors)
         }
         Kind::Changed(change) => (change.into(), memory.about(tuple, entry.created)),
-        Kind::Refused(_) => (EventKind::Refused, Vec::new()),
+        Kind::Refused(_) => (EventKind::Rejected, Vec::new()),
         Kind::Evicted(EvictReason::Closed | EvictReason::Unanswered) => {
             (EventKind::Evicted, memory.take(tuple, entry.created))
         }
@@ -358,7 +358,11 @@ mod tests {
         let error = told.connection.icmp_errors.first().expect("an error");
         assert_eq!(error.sender.to_string(), "203.0.113.9");
         assert_eq!((error.icmp_type, error.code), (3, 1));
-        assert_eq!(told.connection.state, ConnectionState::Unanswered, "as in a list");
+        assert_eq!(
+            told.connection.state,
+            ConnectionState::Unanswered,
+            "as in a list"
+        );
         // And remembered, until it is gone.
         let (tuple, entry) = (event.tuple, event.entry.expect("an entry"));
         let gone = expiry(&view(), &mut memory, &tuple, &entry).expect("an event");
@@ -453,7 +457,11 @@ mod tests {
         event.packet.status = Status::Related;
         event.packet.icmp = [3, 1];
         let told = describe(&view(), &mut memory, &event).expect("an event");
-        assert_eq!(told.connection.state, ConnectionState::Unanswered, "as in a list");
+        assert_eq!(
+            told.connection.state,
+            ConnectionState::Unanswered,
+            "as in a list"
+        );
         assert_eq!(told.connection.icmp_errors.len(), 1);
         assert_eq!(told.connection.sent, Traffic::default());
         assert_eq!(memory.errors.len(), 0, "there is nothing left to forget");
@@ -464,7 +472,7 @@ mod tests {
         let mut event = event(Kind::Refused(Refusal::Full), 0);
         event.entry = None;
         let told = describe(&view(), &mut IcmpMemory::default(), &event).expect("an event");
-        assert_eq!(told.kind, EventKind::Refused);
+        assert_eq!(told.kind, EventKind::Rejected);
         let Traffic { packets, bytes } = told.connection.sent;
         assert_eq!((packets, bytes), (1, 48));
     }

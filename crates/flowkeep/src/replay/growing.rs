@@ -141,7 +141,10 @@ impl GrowingTable {
         if let Some(handle) = part.find(hash, tuple)
             && let Some(entry) = handle.entry()
         {
-            self.archive.0.borrow_mut().push(FlowSummary::new(tuple, &entry));
+            self.archive
+                .0
+                .borrow_mut()
+                .push(FlowSummary::new(tuple, &entry));
             part.remove(&handle);
         }
     }

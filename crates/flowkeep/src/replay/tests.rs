@@ -10,7 +10,7 @@ use flowkeep_core::packet::LinkType;
 use self::packets::{ACK, FIN, PSH, RST, SYN, end, fragments, tcp, time_exceeded, udp};
 use super::{Options, Replay, RuleSet, Summary};
 use crate::connection::{
-    Change, Connection, Event, EventKind, IcmpError, ConnectionState, Timestamp, Traffic,
+    Change, Connection, ConnectionState, Event, EventKind, IcmpError, Timestamp, Traffic,
 };
 
 /// Nanoseconds of a second.

@@ -309,8 +309,8 @@ impl<R: Rules> Connections<R> {
         let archived = self.table.take_archive();
         // Sixteen bytes a connection, which compare as one number: when it began, and where it is.
         let key = |created: u64, number: u64| u128::from(created) << 64 | u128::from(number);
-        let keys_archived =
-            (archived.iter().zip(0_u64..)).map(|(flow, number)| key(flow.created, number | ARCHIVED));
+        let keys_archived = (archived.iter().zip(0_u64..))
+            .map(|(flow, number)| key(flow.created, number | ARCHIVED));
         let keys_in_table = self
             .table
             .iter()

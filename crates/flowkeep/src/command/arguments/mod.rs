@@ -309,7 +309,9 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
 
 fn state() -> impl TypedValueParser<Value = ConnectionState> {
     PossibleValuesParser::new(ConnectionState::ALL.map(ConnectionState::name)).map(|name| {
-        let state = ConnectionState::ALL.into_iter().find(|state| state.name() == name);
+        let state = ConnectionState::ALL
+            .into_iter()
+            .find(|state| state.name() == name);
         state.expect("the parser lets only their names pass")
     })
 }
