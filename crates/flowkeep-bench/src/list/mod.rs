@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use flowkeep::connection::ConnectionState;
 use flowkeep::filter::Filter;
 use flowkeep::live::{Folder, Pinned};
 use flowkeep::prefix::Prefix;
@@ -148,7 +149,7 @@ fn look(args: &Args, address: &str) -> Result<[Spread; 2]> {
         let census = pinned.totals()?.census;
         counting.push(start.elapsed());
         ensure!(
-            census.answered == u64::from(args.connections),
+            census.count(ConnectionState::Answered) == u64::from(args.connections),
             "{census:?} were counted"
         );
     }

@@ -7,10 +7,9 @@ use std::time::Duration;
 use anstream::AutoStream;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory};
-use flowkeep::connection::{Connection, Event};
+use flowkeep::connection::{Connection, Event, Summary};
 use flowkeep::filter::Filter;
-use flowkeep::output::{Content, Csv, Json, Ndjson, Output, Report, Table};
-use flowkeep::replay::Summary;
+use flowkeep::output::{Content, Csv, Ending, Json, Ndjson, Output, Table};
 use flowkeep::top::Top;
 
 use super::arguments::{Arguments, Format, Listing};
@@ -70,13 +69,13 @@ impl Sink {
     /// Writes what is left: the greatest connections, if those were wanted, and the summary.
     pub(super) fn finish(mut self, summary: &Summary, elapsed: Option<Duration>) -> ExitCode {
         self.flush_top();
-        let report = Report {
+        let ending = Ending {
             summary,
             shown: self.shown,
             elapsed,
         };
-        let report = self.summarise.then_some(&report);
-        exit_code(self.written.and_then(|()| self.output.finish(report)))
+        let ending = self.summarise.then_some(&ending);
+        exit_code(self.written.and_then(|()| self.output.finish(ending)))
     }
 
     /// Whether what it is told is to be summarised, in a format that has a place for it.
@@ -147,7 +146,7 @@ pub(super) fn output(
             };
             Box::new(Table::new(stdout, content, color, sort))
         }
-        Format::Json => Box::new(Json::new(stdout, content)?),
+        Format::Json => Box::new(Json::new(stdout, content)),
         Format::Ndjson => Box::new(Ndjson::new(stdout, content)),
         Format::Csv => Box::new(Csv::new(stdout, content)?),
     })

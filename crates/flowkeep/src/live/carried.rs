@@ -4,7 +4,7 @@ use std::fs;
 
 use super::interface::name_of;
 use super::{Clock, Interface, Mode};
-use crate::replay::SECOND;
+use crate::connection::SECOND;
 
 /// What the interfaces have carried so far: packets that are tracked and others, such as ARP, one
 /// by one or merged, as each driver counts them. It costs the tracker's programs nothing.
@@ -28,7 +28,7 @@ impl Carried {
             Some((index, count(&counts, &name_of(index)?, mode)?))
         });
         Some(Self {
-            at: Clock::now().monotonic(),
+            at: Clock::now().ticks(),
             packets: packets.collect::<Option<_>>()?,
         })
     }

@@ -2,8 +2,7 @@
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::connection::Timestamp;
-use crate::replay::SECOND;
+use crate::connection::{SECOND, TableClock, Timestamp};
 
 const MILLISECOND: u64 = 1_000_000;
 
@@ -32,9 +31,9 @@ impl Clock {
         }
     }
 
-    /// The monotonic clock, in nanoseconds.
+    /// The programs' clock, in nanoseconds.
     #[must_use]
-    pub const fn monotonic(&self) -> u64 {
+    pub const fn ticks(&self) -> u64 {
         self.monotonic
     }
 
@@ -42,6 +41,15 @@ impl Clock {
     #[must_use]
     pub const fn seconds(&self) -> u32 {
         (self.monotonic / SECOND) as u32
+    }
+
+    /// What the times of the kernel's table mean.
+    pub(crate) const fn of_table(&self) -> TableClock {
+        TableClock {
+            tick_zero: self.wall(0),
+            ticks_per_second: SECOND,
+            second: (0, self.wall(0)),
+        }
     }
 
     /// The time of day at which the monotonic clock showed this.
@@ -68,12 +76,12 @@ mod tests {
     fn now_is_now_on_both_clocks() {
         let before = SystemTime::now();
         let clock = Clock::now();
-        let wall = UNIX_EPOCH + std::time::Duration::from_nanos(clock.wall(clock.monotonic()).0);
+        let wall = UNIX_EPOCH + std::time::Duration::from_nanos(clock.wall(clock.ticks()).0);
         // Coarse, and read one after the other: but surely of the same day.
         let apart = before
             .duration_since(wall)
             .unwrap_or_else(|error| error.duration());
         assert!(apart.as_secs() < 86_400, "{apart:?}");
-        assert_eq!(u64::from(clock.seconds()), clock.monotonic() / SECOND);
+        assert_eq!(u64::from(clock.seconds()), clock.ticks() / SECOND);
     }
 }

@@ -9,10 +9,8 @@ use flowkeep_core::settings::Settings;
 
 use super::interface::{self, Mode};
 use super::{Clock, Error, Folder, Totals};
-use crate::connection::Connection;
+use crate::connection::{self, Connection, Summary, View};
 use crate::filter::Filter;
-use crate::replay::{SECOND, Summary};
-use crate::walk::{self, View};
 
 /// How often a connection is judged anew that packets change meanwhile. Once a second is usual.
 const TRIES: usize = 8;
@@ -107,7 +105,7 @@ impl Pinned {
         each: impl FnMut(&Connection),
     ) -> Summary {
         let view = self.view(expired);
-        walk::for_each(self.kernel.table(), &view, filter, summarise, each)
+        connection::for_each(self.kernel.table(), &view, filter, summarise, each)
     }
 
     /// Deletes the connections that fit the filter, and says how many those were. A packet of one
@@ -121,7 +119,7 @@ impl Pinned {
                     return false;
                 };
                 let fits = view
-                    .connection(&tuple, &entry)
+                    .connection(&tuple, &entry, Vec::new())
                     .is_some_and(|connection| filter.matches(&connection));
                 if !fits {
                     return false;
@@ -176,11 +174,10 @@ impl Pinned {
     pub(super) fn view(&self, expired: bool) -> View {
         let clock = Clock::now();
         View {
+            clock: clock.of_table(),
             now: clock.seconds(),
-            ticks_per_second: SECOND,
-            epoch: clock.wall(0).0,
-            settings: self.settings(),
             expired,
+            icmp_refuses: false,
         }
     }
 }

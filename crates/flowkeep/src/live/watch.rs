@@ -13,9 +13,7 @@ use flowkeep_core::tuple::{Flags, Tuple};
 
 use super::sweep::Sweeper;
 use super::{Error, Folder, Pinned};
-use crate::connection::{Event, EventKind, IcmpError};
-use crate::replay::{Ended, SECOND};
-use crate::walk::View;
+use crate::connection::{Event, EventKind, FlowSummary, IcmpError, SECOND, View};
 
 /// Events that are handed on before anything else is looked at.
 const BATCH: usize = 16_384;
@@ -164,7 +162,7 @@ impl AsFd for Watcher {
 /// An event as people know it, if there is one to tell of.
 fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<Event> {
     let packet = &event.packet;
-    let time = view.wall(event.time);
+    let time = view.clock.of_tick(event.time);
     let tuple = &event.tuple;
     let entry = event.entry.unwrap_or_else(|| by_packet(event));
     let (kind, icmp_errors) = match event.kind {
@@ -184,7 +182,7 @@ fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<
             (Change::Related.into(), errors)
         }
         Kind::Changed(change) => (change.into(), memory.about(tuple, entry.created)),
-        Kind::Refused(_) => (EventKind::Refused, Vec::new()),
+        Kind::Refused(_) => (EventKind::Rejected, Vec::new()),
         Kind::Evicted(EvictReason::Closed | EvictReason::Unassured) => {
             (EventKind::Evicted, memory.take(tuple, entry.created))
         }
@@ -202,7 +200,7 @@ fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<
         time,
         kind,
         tcp_flags: packet.tcp_flags,
-        connection: view.connection_with(tuple, &entry, icmp_errors)?,
+        connection: view.connection(tuple, &entry, icmp_errors)?,
     })
 }
 
@@ -210,15 +208,14 @@ fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<
 /// under its tuple, which is an event of its own.
 fn expiry(view: &View, memory: &mut IcmpMemory, tuple: &Tuple, entry: &Entry) -> Option<Event> {
     let icmp_errors = memory.take(tuple, entry.created);
-    if Ended::new(tuple, entry).is_retired() {
+    if FlowSummary::new(tuple, entry).is_retired(&view.clock) {
         return None;
     }
-    let time = (u64::from(entry.progress.lifetime) + 1) * SECOND;
     Some(Event {
-        time: view.wall(time),
+        time: view.expiry(entry.progress.lifetime),
         kind: EventKind::Expired,
         tcp_flags: 0,
-        connection: view.connection_with(tuple, entry, icmp_errors)?,
+        connection: view.connection(tuple, entry, icmp_errors)?,
     })
 }
 
@@ -258,11 +255,10 @@ fn by_packet(event: &bpf::Event) -> Entry {
 mod tests {
     use flowkeep_bpf::{Device, Hook, Packet};
     use flowkeep_core::error::Refusal;
-    use flowkeep_core::settings::Settings;
     use flowkeep_core::tuple::Address;
 
     use super::*;
-    use crate::connection::{State, Timestamp, Traffic};
+    use crate::connection::{ConnectionState, TableClock, Timestamp, Traffic};
 
     /// At which second the kernel's clock stands, and the Unix epoch at its start.
     const NOW: u32 = 1000;
@@ -270,11 +266,14 @@ mod tests {
 
     fn view() -> View {
         View {
+            clock: TableClock {
+                tick_zero: Timestamp(EPOCH),
+                ticks_per_second: SECOND,
+                second: (0, Timestamp(EPOCH)),
+            },
             now: NOW,
-            ticks_per_second: SECOND,
-            epoch: EPOCH,
-            settings: Settings::default(),
             expired: true,
+            icmp_refuses: false,
         }
     }
 
@@ -359,7 +358,11 @@ mod tests {
         let error = told.connection.icmp_errors.first().expect("an error");
         assert_eq!(error.sender.to_string(), "203.0.113.9");
         assert_eq!((error.icmp_type, error.code), (3, 1));
-        assert_eq!(told.connection.state, State::Refused);
+        assert_eq!(
+            told.connection.state,
+            ConnectionState::Unanswered,
+            "as in a list"
+        );
         // And remembered, until it is gone.
         let (tuple, entry) = (event.tuple, event.entry.expect("an entry"));
         let gone = expiry(&view(), &mut memory, &tuple, &entry).expect("an event");
@@ -443,7 +446,7 @@ mod tests {
         assert_eq!(told.kind, EventKind::Changed(Change::Reply));
         let connection = told.connection;
         assert_eq!(connection.originator, ([192, 0, 2, 1], 40_000).into());
-        assert_eq!(connection.state, State::Answered);
+        assert_eq!(connection.state, ConnectionState::Answered);
         assert_eq!(
             (connection.sent.packets, connection.received.packets),
             (0, 1)
@@ -454,7 +457,11 @@ mod tests {
         event.packet.status = Status::Related;
         event.packet.icmp = [3, 1];
         let told = describe(&view(), &mut memory, &event).expect("an event");
-        assert_eq!(told.connection.state, State::Refused);
+        assert_eq!(
+            told.connection.state,
+            ConnectionState::Unanswered,
+            "as in a list"
+        );
         assert_eq!(told.connection.icmp_errors.len(), 1);
         assert_eq!(told.connection.sent, Traffic::default());
         assert_eq!(memory.errors.len(), 0, "there is nothing left to forget");
@@ -465,7 +472,7 @@ mod tests {
         let mut event = event(Kind::Refused(Refusal::Full), 0);
         event.entry = None;
         let told = describe(&view(), &mut IcmpMemory::default(), &event).expect("an event");
-        assert_eq!(told.kind, EventKind::Refused);
+        assert_eq!(told.kind, EventKind::Rejected);
         let Traffic { packets, bytes } = told.connection.sent;
         assert_eq!((packets, bytes), (1, 48));
     }

@@ -283,7 +283,7 @@ impl<R: Rules> Engine for Replayer<R> {
     }
 
     fn save(&self, path: &Path) -> Result<(), MemoryError> {
-        self.connections.table.save(path)
+        self.connections.save(path)
     }
 
     fn finish(
@@ -303,7 +303,7 @@ impl<R: Rules> Engine for Replayer<R> {
             .filter(|(_, count)| *count != 0)
             .collect();
         self.connections.for_each(|connection| {
-            summary.note(connection);
+            summary.count(connection);
             each(connection);
         });
         summary

@@ -17,7 +17,7 @@ pub(super) use self::live::{
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use flowkeep::connection::State;
+use flowkeep::connection::ConnectionState;
 use flowkeep::filter::Filter;
 use flowkeep::prefix::Prefix;
 use flowkeep::protocol::Protocol;
@@ -228,7 +228,7 @@ pub(super) struct Filters {
 
     /// States: unanswered,refused
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state())]
-    state: Vec<State>,
+    state: Vec<ConnectionState>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -307,9 +307,11 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     Ok(first..=last)
 }
 
-fn state() -> impl TypedValueParser<Value = State> {
-    PossibleValuesParser::new(State::ALL.map(State::name)).map(|name| {
-        let state = State::ALL.into_iter().find(|state| state.name() == name);
+fn state() -> impl TypedValueParser<Value = ConnectionState> {
+    PossibleValuesParser::new(ConnectionState::ALL.map(ConnectionState::name)).map(|name| {
+        let state = ConnectionState::ALL
+            .into_iter()
+            .find(|state| state.name() == name);
         state.expect("the parser lets only their names pass")
     })
 }

@@ -4,7 +4,6 @@ mod attach;
 mod check;
 mod delete;
 mod list;
-mod prometheus;
 mod run;
 mod set;
 mod signals;

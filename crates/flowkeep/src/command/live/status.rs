@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use flowkeep::live::{Carried, Rates, Totals};
-use flowkeep::output::Count;
+use flowkeep::output::table::StatusLine;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// On a terminal one line that stays up to date, else a line an interval.
@@ -81,13 +81,13 @@ impl Status {
         self.due = Instant::now() + self.interval.max(took * 50);
         let before = self.before.as_ref();
         let earlier = before.and_then(|(_, carried)| carried.as_ref());
-        let text = Text {
-            now: &now,
+        let text = StatusLine {
+            totals: &now,
             rates: before.map(|(before, _)| Rates::between(before, &now)),
             packets: earlier
                 .zip(carried.as_ref())
                 .and_then(|(earlier, later)| Carried::rate(earlier, later)),
-            names,
+            interfaces: names,
         };
         match &self.line {
             Line::Terminal(bar) => bar.set_message(text.to_string()),
@@ -108,49 +108,4 @@ impl Status {
 /// Whoever read our lines may have gone: tracking goes on.
 fn print(line: &dyn fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
-}
-
-/// `1,234 connections, 56 new/s, 7,890 packets/s on eth0, table 0.5 % full: 1,200 answered, 34
-/// unanswered, 0 closing, 0 closed`. What gets lost at a terminal's edge is what matters least.
-struct Text<'a> {
-    now: &'a Totals,
-    rates: Option<Rates>,
-    /// Packets a second, by the interfaces' own count.
-    packets: Option<f64>,
-    /// The interfaces' names.
-    names: &'a str,
-}
-
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connections = self.now.connections();
-        let s = if connections == 1 { "" } else { "s" };
-        write!(f, "{} connection{s}", Count(connections))?;
-        if let Some(rates) = self.rates {
-            write!(f, ", {} new/s", Count(rates.created.round() as u64))?;
-        }
-        if let Some(packets) = self.packets {
-            let (packets, names) = (Count(packets.round() as u64), self.names);
-            write!(f, ", {packets} packets/s on {names}")?;
-        }
-        let full = 100.0 * connections as f64 / self.now.capacity.max(1) as f64;
-        write!(f, ", table {full:.1} % full")?;
-        for (count, what) in [
-            (self.now.evicted(), "evicted"),
-            (self.now.refused(), "refused"),
-        ] {
-            if count != 0 {
-                write!(f, ", {} {what}", Count(count))?;
-            }
-        }
-        let census = &self.now.census;
-        write!(
-            f,
-            ": {} answered, {} unanswered, {} closing, {} closed",
-            Count(census.answered),
-            Count(census.unanswered),
-            Count(census.closing),
-            Count(census.closed),
-        )
-    }
 }

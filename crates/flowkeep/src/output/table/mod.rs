@@ -1,19 +1,33 @@
-//! A table for people.
+//! The format for people: tables of aligned columns, and lines of text.
+
+mod event;
+#[cfg(target_os = "linux")]
+mod findings;
+mod grid;
+#[cfg(target_os = "linux")]
+mod statistics;
+mod summary;
 
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::grid::{Align, Grid};
+#[cfg(target_os = "linux")]
+pub use self::{
+    findings::findings,
+    statistics::{StatusLine, statistics},
+};
+
+use self::event::write_event;
+use self::grid::{Align, Grid};
+use self::summary::write_summary;
 use super::human::{Bytes, Elapsed, Time};
-use super::summary::write_summary;
-use super::{Content, Output, Report, tcp_flags};
-use crate::connection::{Change, Connection, Event, EventKind, IcmpError, State};
-use crate::icmp::IcmpKind;
+use super::{Content, Ending, Output};
+use crate::connection::{Connection, ConnectionState, Event, IcmpError};
 use crate::protocol::Protocol;
 
-/// Aligned columns, sorted by start unless told to keep the order given; ICMP errors in lines of
-/// their own below the connection they are about. Events are written as they come.
+/// Connections in aligned columns, each followed by a line for every kind of ICMP error about it,
+/// and then the summary; or events, a line each, written as they come.
 pub struct Table<W> {
     out: W,
     content: Content,
@@ -37,11 +51,10 @@ const COLUMNS: [(&str, Align); 10] = [
 ];
 
 /// The style of titles.
-pub(crate) const TITLE: Style = Style::new().bold();
+const TITLE: Style = Style::new().bold();
 
 impl<W: Write> Table<W> {
-    /// Writes to `out`, with ANSI colours if `color`. Without `sort` connections keep the order in
-    /// which they are given.
+    /// Writes to `out`, with ANSI colours if `color`. Connections are sorted by their starts if `sort`.
     pub const fn new(out: W, content: Content, color: bool, sort: bool) -> Self {
         Self {
             out,
@@ -75,7 +88,7 @@ impl<W: Write> Table<W> {
             grid.line(&mut self.out, row)?;
             for (error, times) in grouped(&connection.icmp_errors) {
                 let style = self.style(AnsiColor::Yellow.on_default());
-                let kind = IcmpKind::of(&error);
+                let kind = error.kind();
                 write!(
                     self.out,
                     "  {style}icmp: {kind}{style:#} from {}",
@@ -97,60 +110,24 @@ impl<W: Write> Output for Table<W> {
         Ok(())
     }
 
-    /// One line: `TIME EVENT PROTOCOL ORIGINATOR > RESPONDER STATE`, then what fits the event.
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        let c = &event.connection;
-        let (kind, state) = (event_style(event.kind), state_style(c.state));
-        let (kind, state) = (self.style(kind), self.style(state));
-        write!(
-            self.out,
-            "{} {kind}{:<8}{kind:#} {:<6} {} > {} {state}{}{state:#}",
-            Time(event.time),
-            event.kind.name(),
-            Protocol(c.protocol),
-            end(c, true),
-            end(c, false),
-            c.state,
-        )?;
-        if event.tcp_flags != 0 {
-            write!(self.out, " [{}]", tcp_flags(event.tcp_flags))?;
-        }
-        match (event.kind, c.icmp_errors.last()) {
-            (EventKind::Changed(Change::Related), Some(error)) => {
-                write!(
-                    self.out,
-                    " icmp: {} from {}",
-                    IcmpKind::of(error),
-                    error.sender
-                )?;
-            }
-            (EventKind::Changed(Change::New | Change::Related) | EventKind::Refused, _) => {}
-            _ => write!(
-                self.out,
-                " sent {}/{} received {}/{}",
-                c.sent.packets,
-                Bytes(c.sent.bytes),
-                c.received.packets,
-                Bytes(c.received.bytes),
-            )?,
-        }
-        writeln!(self.out)
+        write_event(&mut self.out, event, self.color)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 
-    fn finish(mut self: Box<Self>, report: Option<&Report<'_>>) -> io::Result<()> {
+    fn finish(mut self: Box<Self>, ending: Option<&Ending<'_>>) -> io::Result<()> {
         if self.content == Content::Connections {
             self.write_connections()?;
         }
-        if let Some(report) = report {
+        if let Some(ending) = ending {
             if self.content != Content::Summary {
                 writeln!(self.out)?;
             }
             let title = self.style(TITLE);
-            write_summary(&mut self.out, report, self.content, title)?;
+            write_summary(&mut self.out, ending, self.content, title)?;
         }
         self.out.flush()
     }
@@ -172,7 +149,7 @@ fn cells(connection: &Connection) -> [String; 10] {
     ]
 }
 
-/// One end of a connection: with its port, or an ICMP echo's identifier, if there is one.
+/// One end of a connection, with its port or the identifier of an ICMP echo, if there is one.
 fn end(connection: &Connection, originator: bool) -> String {
     let end = if originator {
         connection.originator
@@ -188,34 +165,23 @@ fn end(connection: &Connection, originator: bool) -> String {
     }
 }
 
-const fn state_style(state: State) -> Style {
+const fn state_style(state: ConnectionState) -> Style {
     match state {
-        State::Unanswered => AnsiColor::Yellow.on_default(),
-        State::Answered => AnsiColor::Green.on_default(),
-        State::Closing => AnsiColor::Cyan.on_default(),
-        State::Closed => Style::new(),
-        State::Reset | State::Refused => AnsiColor::Red.on_default(),
+        ConnectionState::Unanswered | ConnectionState::HalfOpen => AnsiColor::Yellow.on_default(),
+        ConnectionState::Answered => AnsiColor::Green.on_default(),
+        ConnectionState::Closing => AnsiColor::Cyan.on_default(),
+        ConnectionState::Closed => Style::new(),
+        ConnectionState::Reset | ConnectionState::Refused => AnsiColor::Red.on_default(),
     }
 }
 
-const fn event_style(kind: EventKind) -> Style {
-    match kind {
-        EventKind::Changed(Change::New | Change::Reopened) => AnsiColor::Green.on_default(),
-        EventKind::Changed(Change::Related) => AnsiColor::Yellow.on_default(),
-        EventKind::Changed(Change::Closing) => AnsiColor::Cyan.on_default(),
-        EventKind::Expired => Style::new().dimmed(),
-        EventKind::Evicted | EventKind::Refused => AnsiColor::Red.on_default(),
-        EventKind::Changed(Change::Reply | Change::Report) => Style::new(),
-    }
-}
-
-/// Errors of one kind from one sender, with their number, in the order first seen.
+/// Errors of one kind from one sender as one, with their number, in the order first seen.
 fn grouped(errors: &[IcmpError]) -> Vec<(IcmpError, usize)> {
     let mut groups: Vec<(IcmpError, usize)> = Vec::new();
     for error in errors {
-        let same = groups.iter_mut().find(|(first, _)| {
-            first.sender == error.sender && IcmpKind::of(first) == IcmpKind::of(error)
-        });
+        let same = groups
+            .iter_mut()
+            .find(|(first, _)| first.sender == error.sender && first.kind() == error.kind());
         match same {
             Some((_, times)) => *times += 1,
             None => groups.push((*error, 1)),

@@ -1,28 +1,28 @@
-//! The summary for people.
+//! The summary.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use anstyle::Style;
 
-use super::grid::{Align, Grid};
-use super::human::{Bytes, Count, Elapsed, Time};
-use super::{Content, Report};
-use crate::connection::State;
+use super::grid::{Align, Grid, write_grid};
+use crate::connection::ConnectionState;
+use crate::output::human::{Bytes, Count, Elapsed, Time};
+use crate::output::{Content, Ending};
 use crate::protocol::Protocol;
 
 /// Writes the counts, connections by protocol and state, errors by kind, and the speed.
 pub(super) fn write_summary(
     out: &mut dyn Write,
-    report: &Report<'_>,
+    ending: &Ending<'_>,
     content: Content,
     title: Style,
 ) -> io::Result<()> {
-    let summary = report.summary;
+    let summary = ending.summary;
     let mut fact = |name: &str, value: &dyn std::fmt::Display| {
         writeln!(out, "{title}{name:<12}{title:#}{value}")
     };
-    if report.elapsed.is_some() {
+    if ending.elapsed.is_some() {
         fact(
             "packets",
             &format_args!("{}, {}", Count(summary.packets), Bytes(summary.bytes)),
@@ -41,13 +41,13 @@ pub(super) fn write_summary(
     }
     let connections = Count(summary.connections);
     match content {
-        Content::Connections if report.shown < summary.connections => fact(
+        Content::Connections if ending.shown < summary.connections => fact(
             "connections",
-            &format_args!("{connections}, {} shown", Count(report.shown)),
+            &format_args!("{connections}, {} shown", Count(ending.shown)),
         )?,
         _ => fact("connections", &connections)?,
     }
-    if let (Some(elapsed), Some(rate)) = (report.elapsed, report.rate()) {
+    if let (Some(elapsed), Some(rate)) = (ending.elapsed, ending.rate()) {
         let nanoseconds = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         fact(
             "replayed in",
@@ -72,7 +72,7 @@ pub(super) fn write_summary(
 /// A row for each protocol, a column for each state.
 fn write_states(
     out: &mut dyn Write,
-    counts: &BTreeMap<(u8, State), u64>,
+    counts: &BTreeMap<(u8, ConnectionState), u64>,
     title: Style,
 ) -> io::Result<()> {
     let mut protocols: Vec<u8> = counts.keys().map(|(protocol, _)| *protocol).collect();
@@ -80,6 +80,7 @@ fn write_states(
     let mut grid = Grid::new([
         ("PROTO", Align::Left),
         ("UNANSWERED", Align::Right),
+        ("HALF-OPEN", Align::Right),
         ("ANSWERED", Align::Right),
         ("CLOSING", Align::Right),
         ("CLOSED", Align::Right),
@@ -93,26 +94,9 @@ fn write_states(
                 None | Some(0) => "-".to_owned(),
                 Some(count) => Count(*count).to_string(),
             };
-            let [a, b, c, d, e, f] = State::ALL.map(count);
-            [Protocol(protocol).to_string(), a, b, c, d, e, f]
+            let [a, b, c, d, e, f, g] = ConnectionState::ALL.map(count);
+            [Protocol(protocol).to_string(), a, b, c, d, e, f, g]
         })
         .collect();
     write_grid(out, &mut grid, &rows, title)
-}
-
-pub(crate) fn write_grid<const N: usize>(
-    out: &mut dyn Write,
-    grid: &mut Grid<N>,
-    rows: &[[String; N]],
-    title: Style,
-) -> io::Result<()> {
-    for row in rows {
-        grid.measure(row);
-    }
-    grid.titles(out, title)?;
-    for row in rows {
-        let cells = row.each_ref().map(|cell| (cell.as_str(), Style::new()));
-        grid.line(out, cells)?;
-    }
-    Ok(())
 }

@@ -4,40 +4,40 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
-/// To which side a column's cells are pushed.
+/// How the cells of a column are aligned.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Align {
+pub(super) enum Align {
     Left,
     Right,
 }
 
-/// Columns under titles. Measure all rows first, then write them.
-pub(crate) struct Grid<const N: usize> {
+/// Columns under titles. Call [`Grid::measure`] for all rows, then write them.
+pub(super) struct Grid<const N: usize> {
     columns: [(&'static str, Align); N],
     widths: [usize; N],
 }
 
 impl<const N: usize> Grid<N> {
-    pub(crate) fn new(columns: [(&'static str, Align); N]) -> Self {
+    pub(super) fn new(columns: [(&'static str, Align); N]) -> Self {
         Self {
             columns,
             widths: columns.map(|(title, _)| title.len()),
         }
     }
 
-    /// Widens the columns for a row to come.
-    pub(crate) fn measure(&mut self, row: &[String; N]) {
+    /// Makes the columns wide enough for a row.
+    pub(super) fn measure(&mut self, row: &[String; N]) {
         for (width, cell) in self.widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
 
-    pub(crate) fn titles(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    pub(super) fn titles(&self, out: &mut dyn Write, style: Style) -> io::Result<()> {
         self.line(out, self.columns.map(|(title, _)| (title, style)))
     }
 
     /// Writes one row of cells, each in its style.
-    pub(crate) fn line(&self, out: &mut dyn Write, row: [(&str, Style); N]) -> io::Result<()> {
+    pub(super) fn line(&self, out: &mut dyn Write, row: [(&str, Style); N]) -> io::Result<()> {
         let last = row.iter().rposition(|(cell, _)| !cell.is_empty());
         let cells = row.into_iter().zip(self.columns).zip(self.widths);
         for (index, (((cell, style), (_, align)), width)) in cells.enumerate() {
@@ -47,7 +47,7 @@ impl<const N: usize> Grid<N> {
             if index > 0 {
                 write!(out, "  ")?;
             }
-            // Padding stays outside of the style, and there is none at the end of a line.
+            // Padding is not styled, and a line does not end with padding.
             let padding = width.saturating_sub(cell.chars().count());
             if align == Align::Right {
                 write!(out, "{:padding$}", "")?;
@@ -59,6 +59,24 @@ impl<const N: usize> Grid<N> {
         }
         writeln!(out)
     }
+}
+
+/// Writes titles and rows.
+pub(super) fn write_grid<const N: usize>(
+    out: &mut dyn Write,
+    grid: &mut Grid<N>,
+    rows: &[[String; N]],
+    title: Style,
+) -> io::Result<()> {
+    for row in rows {
+        grid.measure(row);
+    }
+    grid.titles(out, title)?;
+    for row in rows {
+        let cells = row.each_ref().map(|cell| (cell.as_str(), Style::new()));
+        grid.line(out, cells)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,29 +1,32 @@
-//! What a tracker has counted, as text for Prometheus.
+//! What a live tracker has counted, in the OpenMetrics text format that Prometheus reads.
 
 use std::io::{self, Write};
 
-use flowkeep::live::Report;
-use flowkeep_core::table::Statistic;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// What distinguishes the numbers of one name.
+use crate::live::Statistics;
+
+/// What distinguishes the samples of one metric.
 type Labels = [(&'static str, &'static str); 1];
 
-/// Writes it in the text format of OpenMetrics.
-pub(super) fn write(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
+/// Writes statistics.
+///
+/// # Errors
+/// If writing fails.
+pub fn statistics(statistics: &Statistics<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut text = String::new();
-    encode(&mut text, &registry(report)).map_err(io::Error::other)?;
+    encode(&mut text, &registry(statistics)).map_err(io::Error::other)?;
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-fn registry(report: &Report<'_>) -> Registry {
+fn registry(statistics: &Statistics<'_>) -> Registry {
     let mut registry = Registry::with_prefix("flowkeep");
-    let totals = report.totals;
+    let totals = statistics.totals;
     let mut gauge = |name, help, value: u64| {
         let gauge: Gauge = Gauge::default();
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -31,27 +34,26 @@ fn registry(report: &Report<'_>) -> Registry {
     };
     gauge(
         "capacity",
-        "Connections that the table has room for",
+        "Connections that the table can hold",
         totals.capacity,
     );
     gauge(
         "expired",
-        "Connections whose timeout has passed and whose room nobody has needed yet",
+        "Entries whose timeout has passed and whose slots were not needed since",
         totals.census.expired,
     );
     let connections: Family<Labels, Gauge> = Family::default();
-    for (state, count) in report.states() {
+    for (state, count) in totals.by_state() {
         let gauge = connections.get_or_create(&[("state", state.name())]);
         gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
     registry.register("connections", "Connections by state", connections);
-    let entries = Statistic::ALL.map(|kind| (kind.name(), totals.statistic(kind)));
     registry.register(
         "entries",
         "What has happened to the table's entries",
-        counters("event", entries),
+        counters("event", totals.entries()),
     );
-    let errors = report.errors().map(|(error, count)| (error.name(), count));
+    let errors = totals.errors().map(|(error, count)| (error.name(), count));
     registry.register(
         "packets_not_tracked",
         "Packets that were not tracked",
