@@ -4,18 +4,18 @@
 //! nothing outside the packet is read. Every loop has a constant bound, because the kernel's
 //! verifier has to see it.
 
+mod fragments;
+mod icmp;
 mod link;
 mod network;
 mod quote;
 mod transport;
 
+pub use fragments::{FragmentKey, FragmentPorts, Fragments, NoFragments};
 pub use link::{Link, LinkType, link};
 pub use network::{Fragment, Network, ipv4, ipv6, network};
 pub use quote::quoted;
-pub use transport::{
-    FragmentKey, FragmentPorts, Fragments, NoFragments, Packet, protocol, tcp, tcp_or_udp,
-    transport,
-};
+pub use transport::{Packet, protocol, tcp, tcp_or_udp, transport};
 
 use crate::Error;
 use crate::rules::Rules;
