@@ -10,7 +10,7 @@ use flowkeep_core::table::{BucketHeader, HEADER_BYTES, Record, SLOTS, Seed};
 use flowkeep_core::tuple::Tuple;
 
 /// Version of everything in this file. The table's own layout has a version of its own.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// Ticks of the programs' clock a second: it is the kernel's monotonic one, in nanoseconds.
 pub const TICKS_PER_SECOND: u64 = 1_000_000_000;

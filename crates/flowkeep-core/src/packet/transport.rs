@@ -2,7 +2,7 @@
 
 use super::fragments::{fragmented, fragments_tracked};
 use super::icmp::{ICMP, ICMPV6, icmp};
-use super::{Bytes, Fragments, Network};
+use super::{Bounded, Bytes, Fragments, Network};
 use crate::Error;
 use crate::rules::Rules;
 use crate::settings::Settings;
@@ -90,16 +90,58 @@ pub fn transport<R: Rules, B: Bytes + ?Sized>(
 /// For callers in a hurry, who leave the others to [`transport`]; it says the same of these.
 ///
 /// # Errors
-/// [`Error::TransportTruncated`].
+/// [`Error::TransportTruncated`], [`Error::TransportMalformed`].
 #[inline(always)]
-pub fn tcp_or_udp<B: Bytes + ?Sized>(bytes: &B, network: &Network) -> Result<(Tuple, u8), Error> {
+pub fn tcp_or_udp<R: Rules, B: Bytes + ?Sized>(
+    bytes: &B,
+    network: &Network,
+) -> Result<(Tuple, u8), Error> {
     let at = network.transport;
-    let flags = if network.protocol == protocol::TCP {
-        tcp_flags(bytes, at)?
+    let mut tcp_flags = 0;
+    if network.protocol == protocol::TCP {
+        let [offset, flags] = bytes.read(at + 12).ok_or(Error::TransportTruncated)?;
+        tcp_flags = flags;
+        if R::CHECK_TRANSPORT_HEADER {
+            let header = usize::from(offset >> 4) * 4;
+            // Options may be in the second fragment: IPv4's header and this one may be longer than
+            // the shortest fragment.
+            let needed = if network.is_whole() {
+                header
+            } else {
+                TCP_FLAGS
+            };
+            if header < TCP_HEADER || at + needed > network.end {
+                return Err(malformed_tcp(network));
+            }
+        }
+    } else if R::CHECK_TRANSPORT_HEADER && at + UDP_HEADER > network.end {
+        return Err(Error::TransportTruncated);
+    }
+    Ok((with_ports(bytes, at, network.tuple())?, tcp_flags))
+}
+
+/// The UDP header (RFC 768).
+const UDP_HEADER: usize = 8;
+/// The TCP header without options (RFC 9293, 3.1).
+const TCP_HEADER: usize = 20;
+/// What of it a first fragment has to have (RFC 1858, 3).
+const TCP_FLAGS: usize = 14;
+/// The SCTP common header (RFC 9260, 3.1).
+const SCTP_HEADER: usize = 12;
+
+/// What is wrong with a TCP header that does not fit.
+#[cold]
+fn malformed_tcp(network: &Network) -> Error {
+    let shortest = if network.is_whole() {
+        TCP_HEADER
     } else {
-        0
+        TCP_FLAGS
     };
-    Ok((with_ports(bytes, at, network.tuple())?, flags))
+    if network.transport + shortest > network.end {
+        Error::TransportTruncated
+    } else {
+        Error::TransportMalformed
+    }
 }
 
 /// The header of a whole packet, or of a first fragment.
@@ -114,13 +156,18 @@ pub(super) fn header<R: Rules, B: Bytes + ?Sized>(
     mut packet: Packet,
 ) -> Result<Packet, Error> {
     let at = network.transport;
+    // What the fast way checks all at once.
+    let within = &Bounded::new(bytes, network.end);
     match (network.protocol, network.family) {
         (protocol::TCP | protocol::UDP, _) => {
-            (packet.tuple, packet.tcp_flags) = tcp_or_udp(bytes, network)?;
+            (packet.tuple, packet.tcp_flags) = tcp_or_udp::<R, B>(bytes, network)?;
         }
-        (protocol::ICMP, Family::V4) => return icmp::<R, B>(bytes, at, packet, &ICMP),
-        (protocol::ICMPV6, Family::V6) => return icmp::<R, B>(bytes, at, packet, &ICMPV6),
+        (protocol::ICMP, Family::V4) => return icmp::<R, _>(within, at, packet, &ICMP),
+        (protocol::ICMPV6, Family::V6) => return icmp::<R, _>(within, at, packet, &ICMPV6),
         (protocol::SCTP, _) if R::OTHER_PROTOCOLS && settings.sctp => {
+            if R::CHECK_TRANSPORT_HEADER && at + SCTP_HEADER > network.end {
+                return Err(Error::TransportTruncated);
+            }
             packet.tuple = with_ports(bytes, at, packet.tuple)?;
         }
         // ICMP of the other family is one of these.
