@@ -94,7 +94,7 @@ fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<
     if !is_transport || network.fragment.is_some() || network.length == 0 {
         return None;
     }
-    let (tuple, tcp_flags) = tcp_or_udp(&linear, &network).ok()?;
+    let (tuple, tcp_flags) = tcp_or_udp::<Plain, _>(&linear, &network).ok()?;
     let (packets, length) = measured::<ETHERNET>(skb, &linear, &network)?;
     let table = BucketTable::new(maps);
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use flowkeep_core::Error;
 use flowkeep_core::packet::{
-    Bytes, Link, LinkType, Network, ipv4, ipv6, link, protocol, quoted, transport,
+    Bounded, Bytes, Link, LinkType, Network, ipv4, ipv6, link, protocol, quoted, transport,
 };
 use flowkeep_core::rules;
 use flowkeep_core::tuple::Family;
@@ -41,6 +41,7 @@ impl<const EXTENSIONS: usize> rules::Rules for Headers<EXTENSIONS> {
     const EVERY_EXTENSION_HEADER: bool = <Rules as rules::Rules>::EVERY_EXTENSION_HEADER;
     const OTHER_PROTOCOLS: bool = <Rules as rules::Rules>::OTHER_PROTOCOLS;
     const CHECK_IP_HEADER: bool = <Rules as rules::Rules>::CHECK_IP_HEADER;
+    const CHECK_TRANSPORT_HEADER: bool = <Rules as rules::Rules>::CHECK_TRANSPORT_HEADER;
     const RELATE_BY_QUOTE: bool = false;
 }
 
@@ -181,6 +182,7 @@ fn the_rest<B: Bytes>(
     let fragments = &mut FirstFragments::at(scratch.now);
     let packet = transport::<AllHeaders, _>(bytes, network, settings, fragments)?;
     scratch.found_transport(network.transport);
+    scratch.end = network.end;
     scratch.packet = Seen {
         tuple: packet.tuple,
         length: packet.length,
@@ -265,8 +267,9 @@ fn quote(skb: *mut __sk_buff, family: Family) -> Outcome {
     let Some(scratch) = Scratch::get() else {
         return Outcome::DONE;
     };
-    let at = scratch.transport() + 8;
-    match quoted::<Rules, _>(&Loaded::new(skb, &mut scratch.piece), at, family) {
+    let (at, end) = (scratch.transport() + 8, scratch.end);
+    let loaded = Loaded::new(skb, &mut scratch.piece);
+    match quoted::<Rules, _>(&Bounded::new(&loaded, end), at, family) {
         Ok(quote) => {
             scratch.quote = quote;
             Outcome::GO_ON

@@ -24,6 +24,8 @@ pub(crate) struct Scratch {
     network: usize,
     /// Where its transport header begins.
     transport: usize,
+    /// Where the packet ends by its IP header.
+    pub(crate) end: usize,
     pub(crate) piece: Piece,
     /// The packet.
     pub(crate) packet: Seen,

@@ -66,8 +66,12 @@ pub trait Rules: Copy + 'static {
     const EVERY_EXTENSION_HEADER: bool = false;
     /// SCTP and protocols without ports can be tracked (D8).
     const OTHER_PROTOCOLS: bool = true;
-    /// The IP header is checked: version, header length, total length.
+    /// The IP header is checked: version, header length, total length. Nothing is read beyond the
+    /// length that it states.
     const CHECK_IP_HEADER: bool = false;
+    /// The transport header is checked: it is whole within the IP packet, and TCP's data offset is
+    /// possible.
+    const CHECK_TRANSPORT_HEADER: bool = false;
     /// An entry past its lifetime is not found, collected or not.
     const EXPIRED_IS_MISS: bool = false;
     /// An ICMP error is related by the packet that it quotes.
@@ -76,7 +80,8 @@ pub trait Rules: Copy + 'static {
 
 /// Flowkeep's own: 1.19's, and expired entries are not found, ICMP errors are related by what
 /// they quote, a SYN after a close begins a connection of its own, a lone FIN or RST one that is
-/// closing, headers are checked and fragments of every protocol are followed.
+/// closing, headers are checked, nothing is read beyond the length that they state, and fragments of
+/// every protocol are followed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Default;
 
@@ -89,6 +94,7 @@ impl Rules for Default {
     const IPV6_HEADERS: usize = 8;
     const EVERY_EXTENSION_HEADER: bool = true;
     const CHECK_IP_HEADER: bool = true;
+    const CHECK_TRANSPORT_HEADER: bool = true;
     const EXPIRED_IS_MISS: bool = true;
     const RELATE_BY_QUOTE: bool = true;
 }

@@ -7,7 +7,9 @@ use aya::programs::{TestRun, TestRunOptions};
 use flowkeep_bpf::{Device, Hook, Kernel, Options};
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
-use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments, LinkType, link, parse};
+use flowkeep_core::packet::{
+    FragmentKey, FragmentPorts, Fragments, FromWire, LinkType, link, parse,
+};
 use flowkeep_core::rules;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{BucketTable, KernelBounds, Memory, Seed, Statistic};
@@ -101,8 +103,12 @@ impl Both {
             ticks: self.seconds * SECOND,
         };
         self.fragments.seconds = self.seconds;
-        let packet =
-            parse::<rules::Default, [u8]>(frame, link_type, &self.settings, &mut self.fragments)?;
+        let packet = parse::<rules::Default, FromWire<'_>>(
+            &FromWire(frame),
+            link_type,
+            &self.settings,
+            &mut self.fragments,
+        )?;
         let length = match packet.length {
             // What the header leaves open is as long as what is there.
             0 => frame.len() - link(frame, link_type)?.network,

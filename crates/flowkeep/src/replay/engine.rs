@@ -144,7 +144,7 @@ impl<R: Rules> Replayer<R> {
         let seen = Seen { time, length };
         let plain = matches!(network.protocol, protocol::TCP | protocol::UDP);
         if plain && network.fragment.is_none() {
-            let (tuple, tcp_flags) = tcp_or_udp(data, &network)?;
+            let (tuple, tcp_flags) = tcp_or_udp::<R, [u8]>(data, &network)?;
             self.send(&tuple, None, tcp_flags, [0; 2], seen, on_event);
             return Ok(());
         }
