@@ -150,10 +150,10 @@ extern "C" fn probe_locked() -> u64 {
     search_locked(&maps, scratch.pair, first, second).bits()
 }
 
-/// How often a wait is begun anew, each of a thousand looks at a word and at the clock: some
+/// How often a wait is begun anew, each of a hundred looks at a word and at the clock: some
 /// milliseconds in all. Whoever is waited for is done in a microsecond, unless its processor is a
 /// virtual one that was taken away meanwhile, or a task that runs a program for a test.
-const PATIENCE: u32 = 64;
+const PATIENCE: u32 = 512;
 
 /// Waits until a slot is no longer busy. As [`probe`].
 #[unsafe(no_mangle)]

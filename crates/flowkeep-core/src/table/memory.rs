@@ -57,7 +57,7 @@ pub struct KernelBounds;
 impl Bounds for KernelBounds {
     const BOUNDED_PROBE: bool = true;
     const CANDIDATES: usize = 8;
-    const LOCK_TRIES: u32 = 1024;
+    const LOCK_TRIES: u32 = 128;
     const CLAIM_TRIES: usize = 1;
     const COLLECTS: bool = false;
 }
