@@ -24,6 +24,14 @@ impl Missing {
         let (what, remedy) = (what.into(), remedy.into());
         Self { what, remedy }
     }
+
+    /// All of them as one; nothing if there are none.
+    fn all(missing: impl IntoIterator<Item = Self>) -> Option<Self> {
+        missing.into_iter().reduce(|one, other| Self {
+            what: one.what + ", " + &other.what,
+            remedy: one.remedy + ", " + &other.remedy,
+        })
+    }
 }
 
 impl fmt::Display for Missing {
@@ -35,17 +43,16 @@ impl fmt::Display for Missing {
 /// What a lab lacks that runs `programs`, beside `ip` and `ethtool`.
 #[must_use]
 pub fn missing(programs: &[&str]) -> Option<Missing> {
-    missing_capability(&[BPF, NET_ADMIN, NET_RAW, SYS_ADMIN])
-        .or_else(missing_bpf)
-        .or_else(|| {
-            let mut programs = ["ip", "ethtool"].iter().chain(programs);
-            programs.find_map(|program| missing_program(program))
-        })
+    let capability = missing_capability(&[BPF, NET_ADMIN, NET_RAW, SYS_ADMIN]);
+    let programs = ["ip", "ethtool"].iter().chain(programs);
+    let programs = programs.filter_map(|program| missing_program(program));
+    Missing::all(capability.into_iter().chain(missing_bpf()).chain(programs))
 }
 
 /// What loading a program for the kernel takes, and this process lacks.
 pub(crate) fn missing_to_load() -> Option<Missing> {
-    missing_capability(&[BPF, NET_ADMIN]).or_else(missing_bpf)
+    let capability = missing_capability(&[BPF, NET_ADMIN]);
+    Missing::all(capability.into_iter().chain(missing_bpf()))
 }
 
 /// What pinning to `/sys/fs/bpf` lacks.
