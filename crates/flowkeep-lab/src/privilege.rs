@@ -1,5 +1,6 @@
 //! What this machine must allow, and have.
 
+use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 use std::{fmt, fs};
 
@@ -93,7 +94,8 @@ fn missing_program(program: &str) -> Option<Missing> {
     command.stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let started = command.arg("--version").status();
-    started.is_err().then(|| {
+    let is_missing = started.is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    is_missing.then(|| {
         let package = debian_package(program);
         Missing::new(
             format!("no program {program}"),
