@@ -1,5 +1,6 @@
 //! What this machine must allow, and have.
 
+use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 use std::{fmt, fs};
 
@@ -24,6 +25,14 @@ impl Missing {
         let (what, remedy) = (what.into(), remedy.into());
         Self { what, remedy }
     }
+
+    /// All of them as one; nothing if there are none.
+    fn all(missing: impl IntoIterator<Item = Self>) -> Option<Self> {
+        missing.into_iter().reduce(|one, other| Self {
+            what: one.what + ", " + &other.what,
+            remedy: one.remedy + ", " + &other.remedy,
+        })
+    }
 }
 
 impl fmt::Display for Missing {
@@ -35,17 +44,16 @@ impl fmt::Display for Missing {
 /// What a lab lacks that runs `programs`, beside `ip` and `ethtool`.
 #[must_use]
 pub fn missing(programs: &[&str]) -> Option<Missing> {
-    missing_capability(&[BPF, NET_ADMIN, NET_RAW, SYS_ADMIN])
-        .or_else(missing_bpf)
-        .or_else(|| {
-            let mut programs = ["ip", "ethtool"].iter().chain(programs);
-            programs.find_map(|program| missing_program(program))
-        })
+    let capability = missing_capability(&[BPF, NET_ADMIN, NET_RAW, SYS_ADMIN]);
+    let programs = ["ip", "ethtool"].iter().chain(programs);
+    let programs = programs.filter_map(|program| missing_program(program));
+    Missing::all(capability.into_iter().chain(missing_bpf()).chain(programs))
 }
 
 /// What loading a program for the kernel takes, and this process lacks.
 pub(crate) fn missing_to_load() -> Option<Missing> {
-    missing_capability(&[BPF, NET_ADMIN]).or_else(missing_bpf)
+    let capability = missing_capability(&[BPF, NET_ADMIN]);
+    Missing::all(capability.into_iter().chain(missing_bpf()))
 }
 
 /// What pinning to `/sys/fs/bpf` lacks.
@@ -86,7 +94,8 @@ fn missing_program(program: &str) -> Option<Missing> {
     command.stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let started = command.arg("--version").status();
-    started.is_err().then(|| {
+    let is_missing = started.is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    is_missing.then(|| {
         let package = debian_package(program);
         Missing::new(
             format!("no program {program}"),

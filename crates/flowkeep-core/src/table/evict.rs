@@ -91,7 +91,7 @@ impl<'t, W: Word> Evicted<'t, W> {
 const KEPT: u64 = 3;
 
 /// The record of a pair's two buckets whose entry is the least loss, and above bit 32 from which
-/// [`EvictLimit`] on it may go, or [`KEPT`]: in one number, as functions of BPF return things.
+/// [`EvictLimit`] on it may go, or `KEPT`: in one number, as functions of BPF return things.
 #[inline(always)]
 pub fn least_loss<M: Memory>(memory: &M, pair: BucketPair, now: u32) -> u64 {
     // In whole words: of a variable of 32 bits the verifier forgets the value where it has to be

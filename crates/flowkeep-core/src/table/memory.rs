@@ -48,9 +48,9 @@ impl Bounds for HostBounds {
 ///
 /// Eight candidates: that many others with the same tag hide an entry of a full bucket, one in
 /// 10^10, which whoever does not know the seed can't choose. It is stored anew then. Insertions
-/// that lose a claim are tried again from the search on, by [`Tracker::track`].
+/// that lose a claim are tried again from the search on, by [`Tracker::track_packet`].
 ///
-/// [`Tracker::track`]: crate::tracker::Tracker::track
+/// [`Tracker::track_packet`]: crate::tracker::Tracker::track_packet
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KernelBounds;
 
