@@ -62,6 +62,12 @@ pub trait Rules: Copy + 'static {
     const IPV6_HEADERS: usize = 4;
     /// Mobility, HIP and Shim6 headers are stepped over too.
     const EVERY_EXTENSION_HEADER: bool = false;
+    /// IPv6 fragments of one packet have to agree on the next header, which they need not
+    /// (RFC 8200, 4.5).
+    const IPV6_FRAGMENTS_BY_NEXT_HEADER: bool = true;
+    /// A later fragment is refused that overlaps the first one in IPv6 (RFC 5722), or TCP's flags in
+    /// either family (RFC 3128).
+    const REFUSE_OVERLAPS: bool = false;
     /// SCTP and protocols without ports can be tracked (D8).
     const OTHER_PROTOCOLS: bool = true;
     /// The IP header is checked: version, header length, total length. Nothing is read beyond the
@@ -121,6 +127,8 @@ impl Rules for Default {
     const ICMP_NEEDS_CODE: bool = false;
     const RELATED_ENTRY: bool = false;
     const FRAGMENTS_OF_ANY_PROTOCOL: bool = true;
+    const IPV6_FRAGMENTS_BY_NEXT_HEADER: bool = false;
+    const REFUSE_OVERLAPS: bool = true;
     const IPV6_HEADERS: usize = 8;
     const EVERY_EXTENSION_HEADER: bool = true;
     const CHECK_IP_HEADER: bool = true;

@@ -1,5 +1,6 @@
 //! Literal packets, byte for byte as the standards draw them.
 
+mod fragments;
 mod length;
 mod link;
 mod open_length;
@@ -197,9 +198,10 @@ impl Recorded {
         let ports = FragmentPorts {
             source: 54321,
             destination: 53,
+            length: 0,
             protocol: network.protocol,
         };
-        self.record(&FragmentKey::new(&network, &fragment), ports);
+        self.record(&FragmentKey::new::<Flowkeep>(&network, &fragment), ports);
     }
 }
 

@@ -33,7 +33,8 @@ impl Fragments for Omniscient {
         Some(FragmentPorts {
             source: key.id as u16,
             destination: 1,
-            protocol: key.protocol,
+            length: 24,
+            protocol: if key.protocol == 0 { 6 } else { key.protocol },
         })
     }
 }
