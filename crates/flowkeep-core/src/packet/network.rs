@@ -281,8 +281,8 @@ const fn is_extension<R: Rules>(header: u8) -> bool {
         next_header::HOP_BY_HOP
         | next_header::ROUTING
         | next_header::FRAGMENT
-        | next_header::AUTHENTICATION
         | next_header::DESTINATION => true,
+        next_header::AUTHENTICATION => R::STEP_OVER_AUTHENTICATION,
         next_header::MOBILITY | next_header::HIP | next_header::SHIM6 => R::EVERY_EXTENSION_HEADER,
         _ => false,
     }
