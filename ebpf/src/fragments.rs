@@ -31,7 +31,8 @@ impl Fragments for FirstFragments {
             seconds: self.seconds,
             source: ports.source,
             destination: ports.destination,
-            protocol: u64::from(ports.protocol),
+            protocol: u32::from(ports.protocol),
+            length: u32::from(ports.length),
         };
         // Refused only without memory: then its later fragments are of an unknown packet.
         let _ = FIRST_FRAGMENTS.insert(&words(key), &first, u64::from(BPF_ANY));
@@ -45,6 +46,7 @@ impl Fragments for FirstFragments {
         (self.seconds.wrapping_sub(first.seconds) <= LIFETIME).then_some(FragmentPorts {
             source: first.source,
             destination: first.destination,
+            length: first.length as u16,
             protocol: first.protocol as u8,
         })
     }

@@ -36,6 +36,10 @@ impl<const EXTENSIONS: usize> rules::Rules for Headers<EXTENSIONS> {
     const FRAGMENTS_AS_WHOLE: bool = <Rules as rules::Rules>::FRAGMENTS_AS_WHOLE;
     const FRAGMENTS_OF_ANY_PROTOCOL: bool = <Rules as rules::Rules>::FRAGMENTS_OF_ANY_PROTOCOL;
     const IPV6_FRAGMENTS: bool = <Rules as rules::Rules>::IPV6_FRAGMENTS;
+    const IPV6_FRAGMENTS_BY_NEXT_HEADER: bool =
+        <Rules as rules::Rules>::IPV6_FRAGMENTS_BY_NEXT_HEADER;
+    const REFUSE_OVERLAPS: bool = <Rules as rules::Rules>::REFUSE_OVERLAPS;
+    const STEP_OVER_AUTHENTICATION: bool = <Rules as rules::Rules>::STEP_OVER_AUTHENTICATION;
     const AH_LENGTH_BY_NEXT_HEADER: bool = <Rules as rules::Rules>::AH_LENGTH_BY_NEXT_HEADER;
     const IPV6_HEADERS: usize = EXTENSIONS;
     const EVERY_EXTENSION_HEADER: bool = <Rules as rules::Rules>::EVERY_EXTENSION_HEADER;

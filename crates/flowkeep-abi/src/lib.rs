@@ -151,7 +151,9 @@ pub struct FirstFragment {
     /// Destination port.
     pub destination: u16,
     /// Protocol of the transport header.
-    pub protocol: u64,
+    pub protocol: u32,
+    /// Bytes of the packet's payload that it had.
+    pub length: u32,
 }
 
 /// First fragments that are remembered at a time.

@@ -60,10 +60,19 @@ pub trait Rules: Copy + 'static {
     const IPV6_FRAGMENTS: bool = true;
     /// The formula for an extension header's length is chosen by the header that follows (D7).
     const AH_LENGTH_BY_NEXT_HEADER: bool = false;
+    /// An authentication header is stepped over in IPv6, though not in IPv4; else it is a protocol
+    /// without ports in both (RFC 4302).
+    const STEP_OVER_AUTHENTICATION: bool = true;
     /// How many IPv6 headers are looked at; the last has to be the transport's.
     const IPV6_HEADERS: usize = 4;
     /// Mobility, HIP and Shim6 headers are stepped over too.
     const EVERY_EXTENSION_HEADER: bool = false;
+    /// IPv6 fragments of one packet have to agree on the next header, which they need not
+    /// (RFC 8200, 4.5).
+    const IPV6_FRAGMENTS_BY_NEXT_HEADER: bool = true;
+    /// A later fragment is refused that overlaps the first one in IPv6 (RFC 5722), or TCP's flags in
+    /// either family (RFC 3128).
+    const REFUSE_OVERLAPS: bool = false;
     /// SCTP and protocols without ports can be tracked (D8).
     const OTHER_PROTOCOLS: bool = true;
     /// The IP header is checked: version, header length, total length. Nothing is read beyond the
@@ -91,6 +100,9 @@ impl Rules for Default {
     const ICMP_NEEDS_CODE: bool = false;
     const RELATED_ENTRY: bool = false;
     const FRAGMENTS_OF_ANY_PROTOCOL: bool = true;
+    const STEP_OVER_AUTHENTICATION: bool = false;
+    const IPV6_FRAGMENTS_BY_NEXT_HEADER: bool = false;
+    const REFUSE_OVERLAPS: bool = true;
     const IPV6_HEADERS: usize = 8;
     const EVERY_EXTENSION_HEADER: bool = true;
     const CHECK_IP_HEADER: bool = true;

@@ -5,7 +5,7 @@ use super::{Bytes, Fragment, Network, Packet};
 use crate::Error;
 use crate::rules::Rules;
 use crate::settings::Settings;
-use crate::tuple::{Address, Family, Flags, Tuple};
+use crate::tuple::{Address, Family, Tuple};
 
 /// Names the packet that a fragment is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,7 +16,8 @@ pub struct FragmentKey {
     pub source: Address,
     /// Identification.
     pub id: u32,
-    /// IPv4: the protocol. IPv6: the next header of the fragment header.
+    /// IPv4: the protocol. IPv6: 0, or the next header of the fragment header under rules by which
+    /// [fragments have to agree on it](Rules::IPV6_FRAGMENTS_BY_NEXT_HEADER).
     pub protocol: u8,
     /// The addresses' family.
     pub family: Family,
@@ -25,22 +26,17 @@ pub struct FragmentKey {
 impl FragmentKey {
     /// The name of the packet that `network`, with this fragment header, is a part of.
     #[must_use]
-    pub const fn new(network: &Network, fragment: &Fragment) -> Self {
+    pub const fn new<R: Rules>(network: &Network, fragment: &Fragment) -> Self {
+        let by_protocol = match network.family {
+            Family::V4 => true,
+            Family::V6 => R::IPV6_FRAGMENTS_BY_NEXT_HEADER,
+        };
         Self {
             destination: network.destination,
             source: network.source,
             id: fragment.id,
-            protocol: fragment.protocol,
+            protocol: if by_protocol { fragment.protocol } else { 0 },
             family: network.family,
-        }
-    }
-
-    /// The flags of a tuple of this family.
-    #[must_use]
-    pub const fn family_flags(&self) -> Flags {
-        match self.family {
-            Family::V4 => Flags::OUT,
-            Family::V6 => Flags::IPV6,
         }
     }
 }
@@ -52,6 +48,8 @@ pub struct FragmentPorts {
     pub source: u16,
     /// Destination port, as in the packet.
     pub destination: u16,
+    /// Bytes of the packet's payload that the first one had.
+    pub length: u16,
     /// Protocol of the transport header.
     pub protocol: u8,
 }
@@ -93,15 +91,13 @@ pub(super) fn fragmented<R: Rules, B: Bytes + ?Sized>(
     settings: &Settings,
     fragments: &mut impl Fragments,
     mut packet: Packet,
-    first: bool,
+    fragment: Fragment,
 ) -> Result<Packet, Error> {
-    let Some(fragment) = network.fragment else {
-        return Err(Error::NetworkMalformed);
-    };
-    let key = FragmentKey::new(network, &fragment);
+    let key = FragmentKey::new::<R>(network, &fragment);
     if R::FRAGMENTS_AS_WHOLE {
-        return fragmented_1_8::<R, B>(bytes, network, settings, fragments, packet, key, first);
+        return fragmented_1_8::<R, B>(bytes, network, settings, fragments, packet, key, &fragment);
     }
+    let first = fragment.is_first();
     let atomic = first && !fragment.more;
     let with_ports = R::FRAGMENTS_OF_ANY_PROTOCOL
         || matches!(network.protocol, protocol::TCP | protocol::UDP)
@@ -112,7 +108,7 @@ pub(super) fn fragmented<R: Rules, B: Bytes + ?Sized>(
     if first {
         packet = header::<R, B>(bytes, network, settings, packet)?;
         if !atomic && with_ports && fragments_tracked(fragments) {
-            fragments.record(&key, recorded(&packet));
+            fragments.record(&key, recorded(&packet, &fragment));
         }
         return Ok(packet);
     }
@@ -128,8 +124,34 @@ pub(super) fn fragmented<R: Rules, B: Bytes + ?Sized>(
         return Err(Error::FragmentUnsupported);
     }
     let ports = fragments.ports(&key).ok_or(Error::FragmentUnknown)?;
-    apply(&mut packet.tuple, ports);
+    packet.tuple = later_fragment::<R>(packet.tuple, &fragment, ports)?;
     Ok(packet)
+}
+
+/// The tuple of a later fragment, whose IP header and fragment header say these, with what the first
+/// one had.
+///
+/// # Errors
+/// [`Error::FragmentOverlap`].
+#[inline(always)]
+pub fn later_fragment<R: Rules>(
+    tuple: Tuple,
+    fragment: &Fragment,
+    first: FragmentPorts,
+) -> Result<Tuple, Error> {
+    /// Where TCP's flags are, in units of eight bytes (RFC 3128).
+    const FLAGS: u16 = 8;
+    if R::REFUSE_OVERLAPS {
+        let over_flags = first.protocol == protocol::TCP && fragment.offset == FLAGS;
+        // RFC 5722, 4. In IPv4 they may, if a packet was sent again by a path with another MTU.
+        let overlaps = matches!(tuple.family(), Family::V6) && fragment.offset < first.length;
+        if over_flags || overlaps {
+            return Err(Error::FragmentOverlap);
+        }
+    }
+    Ok(tuple
+        .with_ports(first.source, first.destination)
+        .with_protocol(first.protocol))
 }
 
 /// ICMP in IPv4, ICMPv6 in IPv6.
@@ -149,12 +171,12 @@ fn fragmented_1_8<R: Rules, B: Bytes + ?Sized>(
     fragments: &mut impl Fragments,
     mut packet: Packet,
     key: FragmentKey,
-    first: bool,
+    fragment: &Fragment,
 ) -> Result<Packet, Error> {
-    if !matches!(network.protocol, protocol::TCP | protocol::UDP) || first {
+    if !matches!(network.protocol, protocol::TCP | protocol::UDP) || fragment.is_first() {
         packet = header::<R, B>(bytes, network, settings, packet)?;
         if matches!(network.protocol, protocol::TCP | protocol::UDP) {
-            fragments.record(&key, recorded(&packet));
+            fragments.record(&key, recorded(&packet, fragment));
         }
         return Ok(packet);
     }
@@ -163,22 +185,16 @@ fn fragmented_1_8<R: Rules, B: Bytes + ?Sized>(
     }
     // The reference masks its own "not found" here.
     let ports = fragments.ports(&key).ok_or(Error::TransportTruncated)?;
-    apply(&mut packet.tuple, ports);
+    packet.tuple = later_fragment::<R>(packet.tuple, fragment, ports)?;
     Ok(packet)
 }
 
 /// What is remembered of a first fragment.
-const fn recorded(packet: &Packet) -> FragmentPorts {
+const fn recorded(packet: &Packet, fragment: &Fragment) -> FragmentPorts {
     FragmentPorts {
         source: packet.tuple.destination_port(),
         destination: packet.tuple.source_port(),
+        length: fragment.length,
         protocol: packet.tuple.protocol(),
     }
-}
-
-/// Gives a later fragment what its first one had.
-const fn apply(tuple: &mut Tuple, ports: FragmentPorts) {
-    *tuple = tuple
-        .with_ports(ports.source, ports.destination)
-        .with_protocol(ports.protocol);
 }

@@ -15,7 +15,7 @@ mod quote;
 mod transport;
 
 pub use bounded::Bounded;
-pub use fragments::{FragmentKey, FragmentPorts, Fragments, NoFragments};
+pub use fragments::{FragmentKey, FragmentPorts, Fragments, NoFragments, later_fragment};
 pub use link::{Link, LinkType, link};
 pub use network::{Fragment, Network, OPEN, ipv4, ipv6, network};
 pub use quote::quoted;

@@ -52,7 +52,7 @@ impl Network {
     #[inline(always)]
     pub(super) const fn is_whole(&self) -> bool {
         match self.fragment {
-            Some(fragment) => fragment.first && !fragment.more,
+            Some(fragment) => fragment.is_first() && !fragment.more,
             None => true,
         }
     }
@@ -63,12 +63,30 @@ impl Network {
 pub struct Fragment {
     /// Identification: 16 bits in IPv4, 32 in IPv6.
     pub id: u32,
+    /// Where in the packet's payload it begins, in bytes: 0 of the first one.
+    pub offset: u16,
+    /// Bytes of the packet's payload that it has; 0 where that is not known.
+    pub length: u16,
     /// IPv4: the protocol. IPv6: the next header of the fragment header.
     pub protocol: u8,
-    /// The first fragment, which has the transport header.
-    pub first: bool,
-    /// More fragments follow. Not set and `first` set is IPv6's atomic fragment (RFC 6946).
+    /// More fragments follow. If none does after a first one, it is IPv6's atomic fragment
+    /// (RFC 6946).
     pub more: bool,
+}
+
+impl Fragment {
+    /// Whether it is the first one, which has the transport header.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_first(&self) -> bool {
+        self.offset == 0
+    }
+
+    /// Whether it ends within the longest packet that fragments can be put together to.
+    #[inline(always)]
+    const fn fits(&self) -> bool {
+        self.offset as u32 + self.length as u32 <= u16::MAX as u32
+    }
 }
 
 /// The [`Network::end`] of a packet that ends with its frame.
@@ -153,13 +171,21 @@ pub fn ipv4<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network
         }
     }
     let more_offset = u16::from_be_bytes([f0, f1]);
-    let (more, offset) = (more_offset & 0x2000 != 0, more_offset & 0x1fff);
-    let fragment = (more || offset != 0).then_some(Fragment {
-        id: u32::from(u16::from_be_bytes([i0, i1])),
-        protocol,
-        first: offset == 0,
-        more,
-    });
+    let (more, offset) = (more_offset & 0x2000 != 0, more_offset << 3);
+    let mut fragment = None;
+    if more || offset != 0 {
+        let part = Fragment {
+            id: u32::from(u16::from_be_bytes([i0, i1])),
+            offset,
+            length: length.saturating_sub(header_length as u16),
+            protocol,
+            more,
+        };
+        if R::CHECK_IP_HEADER && !part.fits() {
+            return Err(Error::NetworkMalformed);
+        }
+        fragment = Some(part);
+    }
     Ok(Network {
         family: Family::V4,
         source: Address::from_v4(s),
@@ -255,8 +281,8 @@ const fn is_extension<R: Rules>(header: u8) -> bool {
         next_header::HOP_BY_HOP
         | next_header::ROUTING
         | next_header::FRAGMENT
-        | next_header::AUTHENTICATION
         | next_header::DESTINATION => true,
+        next_header::AUTHENTICATION => R::STEP_OVER_AUTHENTICATION,
         next_header::MOBILITY | next_header::HIP | next_header::SHIM6 => R::EVERY_EXTENSION_HEADER,
         _ => false,
     }
@@ -295,15 +321,22 @@ fn extensions<R: Rules, B: Bytes + ?Sized>(
             let [next, _, o0, o1, i0, i1, i2, i3] =
                 bytes.read(at).ok_or(Error::NetworkTruncated)?;
             let offset_more = u16::from_be_bytes([o0, o1]);
+            at += 8;
             let fragment = Fragment {
                 id: u32::from_be_bytes([i0, i1, i2, i3]),
+                offset: offset_more & 0xfff8,
+                length: match network.end {
+                    OPEN => 0,
+                    end => (end - at) as u16,
+                },
                 protocol: next,
-                first: offset_more & 0xfff8 == 0,
                 more: offset_more & 1 != 0,
             };
+            if R::CHECK_IP_HEADER && !fragment.fits() {
+                return Err(Error::NetworkMalformed);
+            }
             network.fragment = Some(fragment);
-            at += 8;
-            if !fragment.first && R::CHECK_IP_HEADER {
+            if !fragment.is_first() && R::CHECK_IP_HEADER {
                 // What follows is payload, not headers.
                 network.protocol = next;
                 network.transport = at;

@@ -29,7 +29,7 @@ pub fn quoted<R: Rules, B: Bytes + ?Sized>(
         Error::NetworkTruncated => Error::QuoteTruncated,
         _ => Error::QuoteUnknown,
     })?;
-    if inner.fragment.is_some_and(|fragment| !fragment.first) {
+    if inner.fragment.is_some_and(|fragment| !fragment.is_first()) {
         return Err(Error::QuoteTruncated);
     }
     let tuple = inner.tuple();

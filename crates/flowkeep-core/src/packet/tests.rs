@@ -1,5 +1,6 @@
 //! Literal packets, byte for byte as the standards draw them.
 
+mod fragments;
 mod length;
 mod link;
 mod open_length;
@@ -121,7 +122,6 @@ fn ipv6_extension_headers_are_stepped_over() {
         (0, "06 00 05020000 0100"),                                   // hop-by-hop
         (60, "06 01 010c 000000000000 000000000000"), // destination options, 16 bytes
         (43, "06 02 0401 00000000 20010db8000000000000000000000003"), // segment routing
-        (51, "06 04 0000 00000001 00000001 000000000000000000000000"), // authentication, 24 bytes
         (
             0,
             "2b 00 05020000 0100  3c 00 00000000 0000  06 00 010400000000",
@@ -197,9 +197,10 @@ impl Recorded {
         let ports = FragmentPorts {
             source: 54321,
             destination: 53,
+            length: 0,
             protocol: network.protocol,
         };
-        self.record(&FragmentKey::new(&network, &fragment), ports);
+        self.record(&FragmentKey::new::<Flowkeep>(&network, &fragment), ports);
     }
 }
 
@@ -390,4 +391,34 @@ fn protocols_without_ports_are_tracked_where_that_is_wanted() {
         let parsed = parse::<Flowkeep, [u8]>(&bytes, LinkType::RawIp, &settings, &mut NoFragments);
         assert_eq!(parsed, Err(Error::UnknownProtocol));
     }
+}
+
+#[test]
+fn an_authentication_header_is_a_protocol_of_its_own_in_both_families() {
+    // RFC 4302, 2.2: 24 bytes, then TCP.
+    let header = "06 04 0000 00000001 00000001 000000000000000000000000";
+    let v4 = std::format!("4500 0040 00010000 4033 0000 c0000201 c6336407 {header} {TCP}");
+    let v6 = ipv6(51, &[header, TCP]);
+    let [own4, own6] = [udp4(), tcp6()].map(|tuple| tuple.with_ports(0, 0).with_protocol(51));
+    for (text, own) in [(&v4, own4), (&v6, own6)] {
+        let parsed = packet::<Flowkeep>(&[text]).expect("tracked by its addresses");
+        assert_eq!((parsed.tuple, parsed.tcp_flags), (own, 0));
+    }
+    // Behind another header, too, and where an ICMP error quotes it.
+    let behind = ipv6(60, &["33 00 010400000000", header, TCP]);
+    let parsed = packet::<Flowkeep>(&[&behind]).map(|packet| packet.tuple);
+    assert_eq!(parsed, Ok(own6));
+    let error = icmp4(&["0304 0000 00000578", &v4]);
+    let quote = packet::<Flowkeep>(&[&error]).map(|packet| packet.quote);
+    assert_eq!(quote, Ok(Some(own4)));
+    for quoted in [&v6, &behind] {
+        let error = ipv6(58, &["0200 0000 00000578", quoted]);
+        let quote = packet::<Flowkeep>(&[&error]).map(|packet| packet.quote);
+        assert_eq!(quote, Ok(Some(own6)));
+    }
+    // Cilium 1.19 steps over it in IPv6.
+    let stepped = packet::<Cilium119>(&[&v6]).map(|packet| packet.tuple);
+    assert_eq!(stepped, Ok(tcp6()));
+    let opaque = packet::<Cilium119>(&[&v4]).map(|packet| packet.tuple);
+    assert_eq!(opaque, Ok(own4));
 }

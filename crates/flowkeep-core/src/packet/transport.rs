@@ -81,7 +81,7 @@ pub fn transport<R: Rules, B: Bytes + ?Sized>(
         && (!R::FRAGMENTS_AS_WHOLE || fragments_tracked(fragments))
     {
         let network = *network;
-        return fragmented::<R, B>(bytes, &network, settings, fragments, packet, fragment.first);
+        return fragmented::<R, B>(bytes, &network, settings, fragments, packet, fragment);
     }
     header::<R, B>(bytes, network, settings, packet)
 }
