@@ -13,13 +13,14 @@ use flowkeep_core::tuple::Tuple;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use loom::sync::atomic::{AtomicU64, fence};
 
+use crate::common::memory::kernel;
 use crate::common::peek::{check_glance, sets_of, slot_of};
 use crate::common::{Worth, at, entry, random_tuple};
 
 /// The time of every insertion.
 pub(crate) const NOW: u32 = 1000;
 /// The seed of every table's hash.
-const SEED: u64 = 1;
+pub(crate) const SEED: u64 = 1;
 
 thread_local! {
     /// What the next words begin with; after that, 0. The model's threads are all on one.
@@ -87,8 +88,9 @@ impl Word for Checked {
     }
 }
 
-/// Memory of a few slots a set. The others have a tag, as if they were taken, and no record.
-pub(crate) struct Small {
+/// Memory of a few slots a set, with the bounds of the kernel's programs or of the host. The others
+/// have a tag, as if they were taken, and no record.
+pub(crate) struct Small<const KERNEL: bool> {
     seed: Seed,
     slots: usize,
     bucket_headers: Vec<BucketHeader<Checked>>,
@@ -97,8 +99,12 @@ pub(crate) struct Small {
     words: Vec<Vec<Arc<AtomicU64>>>,
 }
 
-impl Memory for Small {
+impl<const KERNEL: bool> Memory for Small<KERNEL> {
     type Word = Checked;
+    const CANDIDATES: usize = if KERNEL { kernel::CANDIDATES } else { SLOTS };
+    const LOCK_TRIES: usize = if KERNEL { kernel::LOCK_TRIES } else { 256 };
+    const CLAIM_TRIES: usize = if KERNEL { kernel::CLAIM_TRIES } else { 4 };
+    const COLLECTS: bool = !KERNEL || kernel::COLLECTS;
 
     fn buckets(&self) -> u32 {
         self.bucket_headers.len() as u32
@@ -122,7 +128,7 @@ impl Memory for Small {
     fn count(&self, _: Statistic) {}
 }
 
-pub(crate) type SmallTable = BucketTable<Small>;
+pub(crate) type SmallTable<const KERNEL: bool = false> = BucketTable<Small<KERNEL>>;
 
 /// Words of a head, behind its tags.
 const LOCK: usize = 6;
@@ -131,8 +137,16 @@ const DISPLACED: usize = 7;
 /// The tag of slots that are not there.
 const TAKEN: u8 = 0xff;
 
-/// A table of `sets` sets with `lanes` slots each.
+/// A table of so many buckets with so many slots each, with the host's bounds.
 pub(crate) fn table(buckets: usize, slots: usize) -> Arc<SmallTable> {
+    bounded_table(buckets, slots)
+}
+
+/// As [`table`], with either bounds.
+pub(crate) fn bounded_table<const KERNEL: bool>(
+    buckets: usize,
+    slots: usize,
+) -> Arc<SmallTable<KERNEL>> {
     let mut words = Vec::new();
     let bucket_headers = (0..buckets)
         .map(|_| {
@@ -177,8 +191,8 @@ pub(crate) fn first_at_home() -> Tuple {
     tuple.expect("there is no end of them")
 }
 
-pub(crate) fn insert<'t>(
-    table: &'t SmallTable,
+pub(crate) fn insert<'t, const KERNEL: bool>(
+    table: &'t SmallTable<KERNEL>,
     tuple: &Tuple,
     number: u32,
     worth: Worth,
@@ -188,7 +202,10 @@ pub(crate) fn insert<'t>(
     table.insert(table.hash(tuple), tuple, &entry, at(NOW))
 }
 
-pub(crate) fn find<'t>(table: &'t SmallTable, tuple: &Tuple) -> Option<Handle<'t, Checked>> {
+pub(crate) fn find<'t, const KERNEL: bool>(
+    table: &'t SmallTable<KERNEL>,
+    tuple: &Tuple,
+) -> Option<Handle<'t, Checked>> {
     table.find(table.hash(tuple), tuple)
 }
 
@@ -211,7 +228,7 @@ pub(crate) fn is(found: &Entry, number: u32) -> bool {
 }
 
 /// What is in a table that nobody is changing any more, after a check that it is consistent.
-pub(crate) fn settled(table: &SmallTable) -> Vec<(Tuple, Entry)> {
+pub(crate) fn settled<const KERNEL: bool>(table: &SmallTable<KERNEL>) -> Vec<(Tuple, Entry)> {
     let memory = table.memory();
     let (mut displaced, mut used) = (vec![0; memory.bucket_headers.len()], HashSet::new());
     let mut contents: Vec<(Tuple, Entry)> = Vec::new();
