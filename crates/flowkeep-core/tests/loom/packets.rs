@@ -89,7 +89,7 @@ fn prepare(table: &impl Table, before: &Contents) {
 
 /// What packets leave one after the other, after what was before.
 fn one_after_the_other(before: &Contents, packets: &[Packet], seconds: u32) -> Contents {
-    let table = plain_table(1, SEED);
+    let table = plain_table::<HostBounds>(1, SEED);
     prepare(&table, before);
     for packet in packets {
         track::<_, HostBounds>(&table, packet, seconds).expect("there is room");
