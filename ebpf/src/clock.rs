@@ -1,9 +1,9 @@
 //! The time.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_coarse_ns;
+use flowkeep_abi::TICKS_PER_SECOND;
 use flowkeep_core::tracker::Instant;
 
-use crate::abi::TICKS_PER_SECOND;
 use crate::maps::{CLOCK, CLOCK_IS_SET};
 
 /// The time: the kernel's monotonic clock as of its last tick, some milliseconds ago. Reading the

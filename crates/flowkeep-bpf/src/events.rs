@@ -251,10 +251,10 @@ const fn kind_of(kind: u8, reason: u8) -> Option<Kind> {
         kind::REOPENED => Change::Reopened,
         _ => {
             return Some(match (kind, reason) {
-                (kind::REPLACED, reason::OVERWRITTEN) => Kind::Evicted(EvictReason::Overwritten),
-                (kind::REPLACED, reason::EXPIRED) => Kind::Evicted(EvictReason::Expired),
-                (kind::REPLACED, reason::CLOSED) => Kind::Evicted(EvictReason::Closed),
-                (kind::REPLACED, reason::UNANSWERED) => Kind::Evicted(EvictReason::Unanswered),
+                (kind::EVICTED, reason::OVERWRITTEN) => Kind::Evicted(EvictReason::Overwritten),
+                (kind::EVICTED, reason::EXPIRED) => Kind::Evicted(EvictReason::Expired),
+                (kind::EVICTED, reason::CLOSED) => Kind::Evicted(EvictReason::Closed),
+                (kind::EVICTED, reason::UNASSURED) => Kind::Evicted(EvictReason::Unassured),
                 (kind::REFUSED, reason::FULL) => Kind::Rejected(Refusal::Full),
                 (kind::REFUSED, reason::CONTENDED) => Kind::Rejected(Refusal::Contended),
                 _ => return None,

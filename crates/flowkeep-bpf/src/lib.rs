@@ -12,7 +12,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod abi;
 mod attach;
 mod clock;
 mod config;
@@ -28,6 +27,8 @@ mod maps;
 mod pin;
 mod reader;
 pub mod support;
+
+pub use flowkeep_abi as abi;
 
 pub use attach::{detach_abandoned, pinned};
 pub use clock::Clock;

@@ -17,7 +17,7 @@ use aya::maps::{Map, MapData, RingBuf};
 use flowkeep_bpf::{Clock, Device, Error, Hook, Kernel, Means, Options, detach_abandoned};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Memory, Seed};
-use flowkeep_lab::eventually;
+use flowkeep_lab::{Missing, available, can_pin, eventually, skip};
 use flowkeep_memory::Words;
 use nix::net::if_::if_nametoindex;
 
@@ -30,22 +30,29 @@ impl Drop for Folder {
     }
 }
 
-/// A folder for pins, and a tun device in a namespace that only this thread is in.
+/// A folder for pins, and a tun device in a namespace that only this thread is in; nothing if this
+/// machine does not allow it.
 fn place(name: &str) -> Option<Folder> {
-    let folder = PathBuf::from(format!(
-        "/sys/fs/bpf/flowkeep_{name}_{}",
-        std::process::id()
-    ));
-    let ready = fs::create_dir(&folder).is_ok()
-        && nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_ok()
-        && ip("tuntap add dev keep0 mode tun")
-        && ip("link set lo up");
-    if !ready {
-        println!("skipped: no CAP_BPF, no BPF file system or no network namespaces");
-        let _ = fs::remove_dir(&folder);
+    if !available(&["tc", "ping"]) || !can_pin() {
         return None;
     }
-    Some(Folder(folder))
+    let folder = Folder(PathBuf::from(format!(
+        "/sys/fs/bpf/flowkeep_{name}_{}",
+        std::process::id()
+    )));
+    fs::create_dir(&folder.0).expect("a new folder");
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a network namespace");
+    assert!(ip("tuntap add dev keep0 mode tun") && ip("link set lo up"));
+    Some(folder)
+}
+
+/// Whether the kernel has links, which have an owner as filters do not.
+fn has_tcx() -> bool {
+    let has_tcx = matches!(flowkeep_bpf::support::tcx(), Ok(true));
+    if !has_tcx {
+        skip(&Missing::new("no tcx", "install Linux 6.6 or later"));
+    }
+    has_tcx
 }
 
 fn ip(arguments: &str) -> bool {
@@ -439,8 +446,7 @@ fn a_pin_of_another_namespace_is_left_alone_and_one_of_nothing_is_not() {
     let Some(folder) = place("elsewhere") else {
         return;
     };
-    if !matches!(flowkeep_bpf::support::tcx(), Ok(true)) {
-        println!("skipped: filters have no owner");
+    if !has_tcx() {
         return;
     }
     let load = || {
@@ -487,8 +493,7 @@ fn what_can_not_be_pinned_is_not_attached() {
         (Means::Clsact, filter),
         (Means::Tcx, "ingress@keep0".to_owned()),
     ] {
-        if means == Means::Tcx && !matches!(flowkeep_bpf::support::tcx(), Ok(true)) {
-            println!("skipped: no tcx");
+        if means == Means::Tcx && !has_tcx() {
             continue;
         }
         let mut taken_options = options(1, Some(folder.0.clone()));

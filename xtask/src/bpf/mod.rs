@@ -1,5 +1,5 @@
 //! `cargo xtask bpf`: builds the objects that are committed: the programs' in
-//! `crates/flowkeep-bpf`, and that of what they are measured against in `xtask`.
+//! `crates/flowkeep-bpf`, and that of what they are measured against in `crates/flowkeep-bench`.
 
 mod btf;
 mod code;
@@ -42,13 +42,14 @@ const OBJECTS: [Object; 2] = [
             "ebpf/src",
             "crates/flowkeep-core/src",
             "crates/flowkeep-core/Cargo.toml",
-            "crates/flowkeep-bpf/src/abi.rs",
+            "crates/flowkeep-abi/src",
+            "crates/flowkeep-abi/Cargo.toml",
         ],
     },
     Object {
         name: "reference",
         package: "flowkeep-reference",
-        home: "xtask/object",
+        home: "crates/flowkeep-bench/object",
         sources: &["ebpf/reference"],
     },
 ];

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use flowkeep_core::Error;
+use flowkeep_core::cilium::{Creation, Kinds, Scope, State};
 use flowkeep_core::entry::EntryFlags;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::packet::{
@@ -11,7 +12,7 @@ use flowkeep_core::packet::{
 };
 use flowkeep_core::rules::Rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::tracker::{Creation, Direction, Instant, Kinds, Request, Scope, State, Tracker};
+use flowkeep_core::tracker::{Direction, Instant, Request, Tracker};
 use flowkeep_core::tuple::{Family, Tuple};
 use serde_json::{Value, json};
 
@@ -381,7 +382,12 @@ impl<T: Inspected> Run<'_, T> {
         let parsed = self.parse::<R>(&frame, step.fam);
         let result = parsed.as_ref().map_err(|error| *error).and_then(|packet| {
             let tracker: Tracker<'_, R, _> = Tracker::new(&self.settings, self.table);
-            tracker.lookup(packet, &request, (!step.state_null).then_some(&mut state))
+            let verdict =
+                tracker.lookup(packet, &request, (!step.state_null).then_some(&mut state));
+            match verdict.reason {
+                None => Ok(verdict),
+                Some(reason) => Err(reason),
+            }
         });
         let (ret, monitor) = match &result {
             Ok(found) => {

@@ -126,7 +126,7 @@ impl Pinned {
                     return false;
                 }
                 // After a packet it may not match any more.
-                if table.remove_unchanged(&handle, &entry.progress) {
+                if table.remove_unchanged(&handle, &entry.progress, Clock::now().seconds()) {
                     return true;
                 }
             }
@@ -143,7 +143,7 @@ impl Pinned {
         let table = self.kernel.table();
         let mut deleted = 0;
         for (handle, _, entry) in table.iter() {
-            let removed = table.remove(&handle);
+            let removed = table.remove(&handle, Clock::now().seconds());
             deleted += u64::from(removed && !entry.progress.expired(now));
         }
         deleted

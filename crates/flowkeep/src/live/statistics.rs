@@ -93,9 +93,9 @@ impl Totals {
         [
             Statistic::Inserted,
             Statistic::Overwritten,
-            Statistic::ReplacedExpired,
-            Statistic::ReplacedClosed,
-            Statistic::ReplacedUnanswered,
+            Statistic::EvictedExpired,
+            Statistic::EvictedClosed,
+            Statistic::EvictedUnassured,
         ]
         .map(|statistic| self.statistic(statistic))
         .iter()
@@ -105,7 +105,7 @@ impl Totals {
     /// Connections that were evicted before their timeout had passed.
     #[must_use]
     pub const fn evicted(&self) -> u64 {
-        self.statistic(Statistic::ReplacedClosed) + self.statistic(Statistic::ReplacedUnanswered)
+        self.statistic(Statistic::EvictedClosed) + self.statistic(Statistic::EvictedUnassured)
     }
 
     /// Connections that were not stored, because no entry could be evicted or other processors were
@@ -126,9 +126,9 @@ const fn name(statistic: Statistic) -> &'static str {
     match statistic {
         Statistic::Inserted => "inserted",
         Statistic::Overwritten => "overwritten",
-        Statistic::ReplacedExpired => "replaced expired",
-        Statistic::ReplacedClosed => "evicted closed",
-        Statistic::ReplacedUnanswered => "evicted unassured",
+        Statistic::EvictedExpired => "evicted expired",
+        Statistic::EvictedClosed => "evicted closed",
+        Statistic::EvictedUnassured => "evicted unassured",
         Statistic::Removed => "removed",
         Statistic::Refused => "rejected",
         Statistic::Contended => "contended",

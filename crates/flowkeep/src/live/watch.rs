@@ -152,7 +152,7 @@ fn describe(view: &View, log: &mut IcmpLog, event: &bpf::Event) -> Option<Event>
         }
         Kind::Changed(change) => (change.into(), log.about(tuple, entry.created)),
         Kind::Rejected(_) => (EventKind::Rejected, Vec::new()),
-        Kind::Evicted(EvictReason::Closed | EvictReason::Unanswered) => {
+        Kind::Evicted(EvictReason::Closed | EvictReason::Unassured) => {
             (EventKind::Evicted, log.take(tuple, entry.created))
         }
         Kind::Evicted(EvictReason::Expired | EvictReason::Overwritten) => {
@@ -371,7 +371,7 @@ mod tests {
                 Some((EventKind::Evicted, now)),
             ),
             (
-                EvictReason::Unanswered,
+                EvictReason::Unassured,
                 NOW + 5,
                 Some((EventKind::Evicted, now)),
             ),

@@ -17,7 +17,7 @@ pub mod csv;
 pub mod human;
 pub mod json;
 pub mod ndjson;
-#[cfg(all(feature = "cli", target_os = "linux"))]
+#[cfg(all(feature = "command", target_os = "linux"))]
 pub mod prometheus;
 mod record;
 pub mod table;

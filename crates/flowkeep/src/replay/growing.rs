@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicU64;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    BucketTable, EvictLimit, EvictReason, Evicted, EvictionObserver, Found, Handle, SLOTS, Seed,
-    Table, Word,
+    BucketTable, EvictLimit, EvictReason, Evicted, EvictionObserver, Existing, Found, Handle,
+    SLOTS, Seed, Stored, Table, Word,
 };
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
@@ -145,7 +145,8 @@ impl GrowingTable {
                 .0
                 .borrow_mut()
                 .push(FlowSummary::new(tuple, &entry));
-            part.remove(&handle);
+            // The second is of no use where nobody else is.
+            part.remove(&handle, 0);
         }
     }
 
@@ -201,13 +202,16 @@ impl Table for GrowingTable {
     }
 
     #[inline]
-    fn insert(
+    fn store(
         &self,
         hash: u64,
         tuple: &Tuple,
+        other: &Tuple,
         entry: &Entry,
+        existing: Existing,
         now: Instant,
-    ) -> Result<Self::Handle<'_>, Refusal> {
-        self.part(hash).insert(hash, tuple, entry, now)
+    ) -> Result<Stored<Self::Handle<'_>>, Refusal> {
+        self.part(hash)
+            .store(hash, tuple, other, entry, existing, now)
     }
 }

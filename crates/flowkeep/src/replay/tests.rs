@@ -1,5 +1,6 @@
 //! Tests of the replay, on packets made for them.
 
+mod fragments;
 mod packets;
 
 use std::net::SocketAddr;

@@ -12,10 +12,8 @@ use flowkeep_core::packet::tcp;
 use flowkeep_core::rules::Rules;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{EntryHandle, Seed};
-use flowkeep_core::tracker::{
-    Change, Creation, Direction, Instant, Observation, Request, Status, Tracker, originated,
-};
-use flowkeep_core::tuple::{Flags, Tuple};
+use flowkeep_core::tracker::{Change, Direction, Instant, Request, Subject, Tracker};
+use flowkeep_core::tuple::Tuple;
 
 use super::Options;
 use super::clock::Clock;
@@ -109,36 +107,60 @@ impl<R: Rules> Connections<R> {
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
         let request = Request::new(direction, parsed.seen.length, now);
-        let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-        let found =
-            tracker.lookup_tuple(parsed.hash, &parsed.tuple, parsed.tcp_flags, &request, None);
-        let Some(handle) = found.handle else {
-            let tuple = found.tuple_of(&parsed.tuple, &request);
-            return self.create(parsed, tuple, found.reopened, &request, on_event);
-        };
-        if let Some(expiries) = &mut self.expiries
-            && found.status != Status::Related
-            && let Some(entry) = handle.entry()
-        {
-            let tuple = found.tuple_of(&parsed.tuple, &request);
-            // Nothing but a close brings the end nearer.
-            if is_closing(parsed.tcp_flags) && !entry.progress.alive() {
-                expiries.push(&tuple, &entry);
-            }
-            let (flags, reported) = (parsed.tcp_flags, found.monitor.is_some_and(|n| n != 0));
-            let change = change_of(
-                found.status,
-                found.reopened,
-                reported,
-                flags,
-                &tuple,
-                &entry,
+        loop {
+            let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
+            let verdict = tracker.track_tuple(
+                parsed.hash,
+                &Subject {
+                    tuple: &parsed.tuple,
+                    tcp_flags: parsed.tcp_flags,
+                    request: &request,
+                },
             );
-            if let Some(change) = change {
-                self.emit(change.into(), parsed, &tuple, &entry, on_event);
+            match verdict.reason {
+                None => {
+                    if self.expiries.is_some()
+                        && let Some(handle) = verdict.handle
+                        && let (Some(tuple), Some(entry)) = (handle.tuple(), handle.entry())
+                    {
+                        self.note(parsed, &tuple, &entry, verdict.change, on_event);
+                    }
+                    return Ok(());
+                }
+                Some(Error::NotCreated(Refusal::Full)) => self.grow(parsed, now)?,
+                Some(reason) => return Err(reason),
             }
         }
-        Ok(())
+    }
+
+    #[cold]
+    fn grow(&mut self, parsed: &Parsed, now: Instant) -> Result<(), Error> {
+        self.table
+            .grow(&parsed.tuple, now)
+            .map_err(|_| Error::NotCreated(Refusal::Full))
+    }
+
+    /// Notes what a packet has changed: when its connection expires, and what is worth an event.
+    fn note(
+        &mut self,
+        parsed: &Parsed,
+        tuple: &Tuple,
+        entry: &Entry,
+        change: Option<Change>,
+        on_event: &mut dyn FnMut(Event),
+    ) {
+        let Some(change) = change else {
+            return;
+        };
+        // Nothing but a close brings the end of a known connection nearer.
+        let sooner = match change {
+            Change::New | Change::Reopened => true,
+            _ => is_closing(parsed.tcp_flags) && !entry.progress.alive(),
+        };
+        if sooner && let Some(expiries) = &mut self.expiries {
+            expiries.push(tuple, entry);
+        }
+        self.emit(change.into(), parsed, tuple, entry, on_event);
     }
 
     /// A packet of another second than the one before: usually a later one.
@@ -163,8 +185,11 @@ impl<R: Rules> Connections<R> {
         let direction = self.direction(&quote.swapped());
         let request = Request::new(direction, parsed.seen.length, now);
         let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-        let found = tracker.relate(parsed.hash, quote, &request)?;
-        if let Some(handle) = found.handle
+        let verdict = tracker.relate(parsed.hash, quote, &request);
+        if let Some(reason) = verdict.reason {
+            return Err(reason);
+        }
+        if let Some(handle) = verdict.handle
             && let (Some(tuple), Some(entry)) = (handle.tuple(), handle.entry())
         {
             self.note_icmp_error(parsed, quote, &tuple, &entry);
@@ -177,50 +202,6 @@ impl<R: Rules> Connections<R> {
             );
         }
         Ok(())
-    }
-
-    #[inline(never)]
-    fn create(
-        &mut self,
-        packet: &Parsed,
-        tuple: Tuple,
-        reopened: bool,
-        request: &Request,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<(), Error> {
-        // Under rules that relate by an entry of its own: an error about nothing known.
-        if tuple.flags().contains(Flags::RELATED) {
-            return Err(Error::QuoteUnknown);
-        }
-        let (mut tuple, direction) = originated(tuple, request.direction, packet.tcp_flags);
-        let creation = Creation {
-            related: true,
-            ..Creation::new(direction, packet.tcp_flags, request.length, request.now)
-        };
-        loop {
-            let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-            match tracker.create(&mut tuple, &creation) {
-                Ok(handle) => {
-                    let entry = handle.entry();
-                    if let (Some(expiries), Some(entry)) = (&mut self.expiries, entry) {
-                        expiries.push(&tuple, &entry);
-                        let kind = if reopened {
-                            EventKind::Changed(Change::Reopened)
-                        } else {
-                            EventKind::Changed(Change::New)
-                        };
-                        self.emit(kind, packet, &tuple, &entry, on_event);
-                    }
-                    return Ok(());
-                }
-                Err(Error::NotCreated(Refusal::Full)) => {
-                    if self.table.grow(&tuple, request.now).is_err() {
-                        return Err(Error::NotCreated(Refusal::Full));
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
     }
 
     /// Notes an ICMP error with the connection that it is about.
@@ -343,30 +324,6 @@ impl<R: Rules> Connections<R> {
 
 /// Set in the number of a connection that has left the table.
 const ARCHIVED: u64 = 1 << 63;
-
-/// What happened to a known connection, if it is worth an event.
-fn change_of(
-    status: Status,
-    reopened: bool,
-    reported: bool,
-    tcp_flags: u8,
-    tuple: &Tuple,
-    entry: &Entry,
-) -> Option<Change> {
-    let responder = if tuple.flags().contains(Flags::IN) {
-        entry.tx
-    } else {
-        entry.rx
-    };
-    Change::of(&Observation {
-        status,
-        reopened,
-        reported,
-        tcp_flags,
-        first_of_responder: responder.packets == 1,
-        alive: entry.progress.alive(),
-    })
-}
 
 const fn is_closing(tcp_flags: u8) -> bool {
     tcp_flags & (tcp::FIN | tcp::RST) != 0
