@@ -11,10 +11,18 @@ use flowkeep_core::table::{BucketHeader, HEADER_BYTES, Record, SLOTS, Seed};
 use flowkeep_core::tuple::Tuple;
 
 /// Version of everything in this crate. The table's own layout has a version of its own.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 
-/// Ticks of the programs' clock a second: it is the kernel's monotonic one, in nanoseconds.
+/// Ticks of the programs' clock a second: it counts nanoseconds.
 pub const TICKS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Whether the programs' clock goes on while the machine is suspended.
+///
+/// If so, they add [`Config::suspended`] to the kernel's monotonic clock as of its last tick, which
+/// makes it the boot clock; if not, it is that monotonic clock. User space handles both: from ticks
+/// of the monotonic clock the time of day can be computed only for what began after the last
+/// suspend.
+pub const COUNTS_SUSPEND: bool = true;
 
 /// Words of a set's head.
 pub const BUCKET_HEADER_WORDS: usize = size_of::<BucketHeader<u64>>() / 8;
@@ -31,7 +39,9 @@ pub const MAX_BUCKETS: u32 = u32::MAX / SLOTS as u32;
 pub struct Config {
     /// [`VERSION`]: first in every version.
     pub version: u64,
-    /// Not 0 while somebody reads [`Event`]s.
+    /// Until when [`Event`]s are read, in ticks of the programs' clock; 0 if they are not. The
+    /// reader renews it while it lives, so that a reader that was killed is forgotten: programs
+    /// send events while their clock shows less than this.
     pub watched: u64,
     /// Timeouts and the like.
     pub settings: Settings,
@@ -39,6 +49,9 @@ pub struct Config {
     pub buckets: u32,
     /// Seed of the table's hash.
     pub seed: Seed,
+    /// By how much the kernel's boot clock is ahead of its monotonic clock, in nanoseconds: how
+    /// long the machine was suspended. See [`COUNTS_SUSPEND`].
+    pub suspended: u64,
 }
 
 /// Words of a [`Config`].

@@ -162,7 +162,7 @@ fn a_full_table_tells_whom_it_evicts_and_refuses() {
     assert_eq!(kinds(&told), [Kind::Changed(Change::Reply); SLOTS]);
     show(&mut kernel, Hook::Egress, &frames::question(200, 8));
     let told: Vec<_> = events.by_ref().collect();
-    assert_eq!(kinds(&told), [Kind::Refused(Refusal::Full)]);
+    assert_eq!(kinds(&told), [Kind::Rejected(Refusal::Full)]);
     assert_eq!(told[0].entry, None);
     assert_eq!(told[0].tuple.source_port(), 20_200);
     assert_eq!(kernel.statistic(Statistic::Refused).ok(), Some(1));

@@ -1,10 +1,11 @@
 //! How many connections there are, and what has happened to the table so far.
 
-use flowkeep_bpf::Kernel;
+use flowkeep_bpf::{Clock, Kernel};
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::Statistic;
 
-use super::{Clock, Error, Mode};
+use super::pinned::table_clock;
+use super::{Error, Mode};
 use crate::connection::{Census, ConnectionState, SECOND, Timestamp, census};
 
 /// What a tracker has counted, at one moment.
@@ -37,7 +38,7 @@ impl Totals {
     pub(super) fn read(kernel: &Kernel) -> Result<Self, Error> {
         let clock = Clock::now();
         let mut totals = Self {
-            time: clock.of_table().of_tick(clock.ticks()),
+            time: table_clock(&clock).of_tick(clock.ticks()),
             ticks: clock.ticks(),
             capacity: kernel.table().capacity(),
             census: census(kernel.table(), clock.seconds()),

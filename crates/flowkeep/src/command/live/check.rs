@@ -10,10 +10,10 @@ use crate::command::arguments;
 use crate::command::exit_code;
 
 pub(in crate::command) fn run(arguments: &arguments::Check) -> ExitCode {
-    let findings = check(&arguments.place.folder);
+    let findings = check(&arguments.location.folder);
     let written = match arguments.output {
-        arguments::Report::Table => table::findings(&findings, &mut io::stdout().lock()),
-        arguments::Report::Json => json::findings(&findings, &mut io::stdout().lock()),
+        arguments::CheckFormat::Table => table::findings(&findings, &mut io::stdout().lock()),
+        arguments::CheckFormat::Json => json::findings(&findings, &mut io::stdout().lock()),
     };
     match exit_code(written) {
         ExitCode::SUCCESS

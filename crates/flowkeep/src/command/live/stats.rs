@@ -14,7 +14,7 @@ use crate::command::arguments::{self, StatsFormat};
 use crate::command::{exit_code, say};
 
 pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
-    let pinned = match open(&arguments.place.folder) {
+    let pinned = match open(&arguments.location.folder) {
         Ok(pinned) => pinned,
         Err(error) => return failure(&error),
     };
@@ -39,7 +39,7 @@ pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
             return ExitCode::FAILURE;
         }
         let shown = pinned
-            .lives()
+            .check_alive()
             .and_then(|()| show(&pinned, arguments.output, &mut before));
         match shown {
             Ok(ExitCode::SUCCESS) => {}

@@ -1,4 +1,4 @@
-//! Attaching a program to one place, by a link or by a filter.
+//! Attaching a program to one point, by a link or by a filter.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,21 +9,21 @@ use aya::programs::links::{FdLink, LinkOrder, PinnedLink};
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::{ProgramError, SchedClassifier, tc};
 
-use super::filter::{Filter, OWN, PINNED, options};
+use super::filter::{Filter, OWN, Owner, PINNED, options};
 use super::pin::{Identity, pins};
 use super::{Attachment, Pin};
 use crate::error::system;
 use crate::{Attached, Error, Hook, Means};
 
-/// Where a program is to be attached, and the folder that it is to be pinned to.
-pub(super) struct Place<'p> {
+/// Where a program is attached, and the folder to which it is pinned.
+pub(super) struct AttachPoint<'p> {
     pub(super) interface: &'p str,
     pub(super) hook: Hook,
     pub(super) folder: Option<&'p Path>,
 }
 
-impl Place<'_> {
-    /// Whether a program is attached just here.
+impl AttachPoint<'_> {
+    /// Whether a program is attached at this point.
     pub(super) fn is(&self, other: &Attached) -> bool {
         self.interface == other.interface && self.hook == other.hook
     }
@@ -54,7 +54,7 @@ impl Place<'_> {
         }
     }
 
-    /// Attaches by a tcx link. If one that is pinned is `in_use`, it gets another program.
+    /// Attaches the program by a tcx link. If a pinned link is `in_use`, its program is replaced.
     pub(super) fn by_link(
         &self,
         program: &mut SchedClassifier,
@@ -69,7 +69,7 @@ impl Place<'_> {
             let link: FdLink = PinnedLink::from_pin(path)?.into();
             match program.attach_to_link(link.try_into()?) {
                 Ok(id) => {
-                    // The pin holds it.
+                    // The pin keeps it attached.
                     drop(program.take_link(id)?);
                     if in_use {
                         return Ok(self.attachment(Means::Tcx, None));
@@ -79,7 +79,7 @@ impl Place<'_> {
                         path: path.clone(),
                     }));
                 }
-                // Its interface has gone, even if there is one of the same name.
+                // The link's interface is gone, even if there is another one of that name.
                 Err(error) if has_no_device(&error) => fs::remove_file(path)?,
                 Err(error) => return Err(error.into()),
             }
@@ -95,12 +95,12 @@ impl Place<'_> {
         Ok(self.attachment(Means::Tcx, None))
     }
 
-    /// Attaches by a filter.
+    /// Attaches the program by a filter.
     pub(super) fn by_filter(&self, program: &mut SchedClassifier) -> Result<Attachment, Error> {
         match tc::qdisc_add_clsact(self.interface) {
             Ok(()) => {}
-            // Others share it.
-            Err(error) if is_there_already(&error) => {}
+            // All filters of an interface share one.
+            Err(error) if exists_already(&error) => {}
             Err(error) => return Err(self.failed(error)),
         }
         let filter = Filter::new(self.interface, self.hook);
@@ -110,17 +110,24 @@ impl Place<'_> {
         }
     }
 
-    /// By a filter that goes with this process.
+    /// Attaches by a filter that is detached when this process ends.
     fn by_own_filter(
         &self,
         program: &mut SchedClassifier,
         filter: &Filter<'_>,
     ) -> Result<Attachment, Error> {
         let owner = filter.own().map_err(|error| match error.kind() {
-            ErrorKind::AddrInUse => self.attached_by_another(),
+            ErrorKind::AddrInUse => match filter.owner() {
+                Ok(Some(Owner::Stranger { process, user })) => Error::NameTaken {
+                    interface: self.interface.to_owned(),
+                    process,
+                    user,
+                },
+                _ => self.attached_already(),
+            },
             _ => self.failed(error),
         })?;
-        // Of a process that was killed: whoever lives has its name.
+        // Left by a process that was killed: a living owner has the name.
         filter.detach(OWN);
         let id = program
             .attach_with_options(self.interface, self.hook.side(), options(OWN))
@@ -132,7 +139,7 @@ impl Place<'_> {
         })
     }
 
-    /// By a filter that stays. One that is there for its pin gets another program.
+    /// Attaches by a filter that stays. If it has been pinned before, its program is replaced.
     fn by_pinned_filter(
         &self,
         program: &mut SchedClassifier,
@@ -141,13 +148,13 @@ impl Place<'_> {
     ) -> Result<Attachment, Error> {
         let identity = Identity::of(self.interface).map_err(|error| self.failed(error))?;
         let path = folder.join(Pin::name(self.interface, self.hook, Some(identity)));
-        // Perhaps under another name that the interface had.
+        // The interface may have had another name when it was pinned.
         let pinned = pins(folder)?.into_iter().find(|pin| {
             pin.attached.means == Means::Clsact && pin.is_here() && self.is(&pin.attached)
         });
         let replaced = if pinned.is_some() {
             let known = filter.link(PINNED).map_err(|error| self.failed(error))?;
-            // Fails if it has gone with its interface or queueing discipline.
+            // Fails if the filter is gone with its interface or queueing discipline.
             program.attach_to_link(known).ok()
         } else {
             None
@@ -157,8 +164,8 @@ impl Place<'_> {
             None => program
                 .attach_with_options(self.interface, self.hook.side(), options(PINNED))
                 .map_err(|error| match error {
-                    ProgramError::TcError(error) if is_there_already(&error) => {
-                        self.attached_by_another()
+                    ProgramError::TcError(error) if exists_already(&error) => {
+                        self.attached_already()
                     }
                     error => self.failed(error),
                 })?,
@@ -168,12 +175,12 @@ impl Place<'_> {
             fs::remove_file(pin.path).map_err(|error| self.failed(error))?;
         }
         program.pin(&path).map_err(|error| self.failed(error))?;
-        // The filter is to stay.
+        // Dropping the link would detach the filter.
         forget(link);
         Ok(self.attachment(Means::Clsact, None))
     }
 
-    fn attached_by_another(&self) -> Error {
+    fn attached_already(&self) -> Error {
         Error::Attached {
             interface: self.interface.to_owned(),
         }
@@ -183,19 +190,20 @@ impl Place<'_> {
 /// Why something failed.
 type Reason = Box<dyn std::error::Error + Send + Sync>;
 
-/// Whether the kernel does not know tcx links: before 6.6 it says that the argument is invalid.
+/// Whether the error means that the kernel has no tcx links: kernels before 6.6 report an invalid
+/// argument.
 pub(super) fn without_tcx(reason: &Reason) -> bool {
     matches!(reason.downcast_ref(), Some(ProgramError::SyscallError(error))
         if error.io_error.kind() == ErrorKind::InvalidInput)
 }
 
-/// Whether a link can have no other program because its interface has gone.
+/// Whether a link's program can't be replaced because its interface is gone.
 fn has_no_device(error: &ProgramError) -> bool {
     matches!(error, ProgramError::SyscallError(error)
         if error.io_error.raw_os_error() == Some(ENOLINK))
 }
 
-fn is_there_already(error: &tc::TcError) -> bool {
+fn exists_already(error: &tc::TcError) -> bool {
     match error {
         tc::TcError::AlreadyAttached => true,
         tc::TcError::NetlinkError(error) => error.raw_os_error() == Some(EEXIST),
@@ -203,7 +211,7 @@ fn is_there_already(error: &tc::TcError) -> bool {
     }
 }
 
-/// The numbers of "file exists" and of "link has been severed" on Linux.
+/// Linux's number for "file exists".
 const EEXIST: i32 = 17;
-/// See [`EEXIST`].
+/// Linux's number for "link has been severed".
 const ENOLINK: i32 = 67;

@@ -1,30 +1,33 @@
-//! How many packets interfaces carry, as they count them themselves.
+//! The packet counters of interfaces.
 
 use std::fs;
 
+use flowkeep_bpf::Clock;
+
 use super::interface::name_of;
-use super::{Clock, Interface, Mode};
+use super::{Interface, Mode};
 use crate::connection::SECOND;
 
-/// What the interfaces have carried so far: packets that are tracked and others, such as ARP, one
-/// by one or merged, as each driver counts them. It costs the tracker's programs nothing.
+/// How many packets the interfaces have counted so far. They count packets that are not tracked
+/// too, such as ARP, and merged packets as their drivers do. Reading them costs the tracker's
+/// programs nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Carried {
-    /// When, in nanoseconds of the monotonic clock.
+pub struct InterfaceCounters {
+    /// When they were read, in nanoseconds of the programs' clock.
     at: u64,
     /// Packets by the interface's index.
     packets: Vec<(u32, u64)>,
 }
 
-impl Carried {
-    /// What these interfaces have carried in the directions that are tracked; `None` if the kernel
-    /// does not say.
+impl InterfaceCounters {
+    /// The counters of these interfaces in the directions that are tracked; `None` if the kernel
+    /// does not list them.
     pub(super) fn read(interfaces: &[Interface], mode: Mode) -> Option<Self> {
-        // Not from /sys, nor from /proc/net, which show the namespace of others.
+        // /sys and /proc/net may show another namespace.
         let counts = fs::read_to_string("/proc/thread-self/net/dev").ok()?;
         let packets = interfaces.iter().map(|interface| {
             let index = interface.index();
-            // It may have another name by now.
+            // Its name may have changed.
             Some((index, count(&counts, &name_of(index)?, mode)?))
         });
         Some(Self {
@@ -33,8 +36,8 @@ impl Carried {
         })
     }
 
-    /// Packets a second from the earlier moment to the later one; `None` where that can't be said:
-    /// an interface has come or gone, or began to count anew, or no time has passed.
+    /// Packets a second between two readings; `None` if they can't be compared, because an
+    /// interface was added, removed or reset, or no time has passed.
     #[must_use]
     pub fn rate(earlier: &Self, later: &Self) -> Option<f64> {
         let seconds = later.at.saturating_sub(earlier.at) as f64 / SECOND as f64;
@@ -51,8 +54,8 @@ impl Carried {
     }
 }
 
-/// An interface's packets by a `/proc/net/dev`: eight numbers of what it received, the second of
-/// them the packets, and as many of what it sent.
+/// The packets of an interface in the text of `/proc/net/dev`: eight numbers for what it received,
+/// the second of which is packets, and eight for what it sent.
 fn count(counts: &str, interface: &str, mode: Mode) -> Option<u64> {
     let mut lines = counts.lines();
     let numbers = lines.find_map(|line| {
@@ -80,24 +83,24 @@ eth0.1: 1296042   10005    0    0    0     0          0         0  1301344     3
 ";
 
     #[test]
-    fn packets_are_counted_in_the_directions_that_are_tracked() {
+    fn only_tracked_directions_count() {
         assert_eq!(count(COUNTS, "eth0.1", Mode::Host), Some(10_309));
         assert_eq!(count(COUNTS, "eth0.1", Mode::Gateway), Some(10_005));
         assert_eq!(count(COUNTS, "eth0", Mode::Host), None);
     }
 
     #[test]
-    fn there_is_a_rate_where_it_can_be_said() {
-        let at = |seconds: u64, packets: &[(u32, u64)]| Carried {
+    fn readings_that_can_be_compared_have_a_rate() {
+        let at = |seconds: u64, packets: &[(u32, u64)]| InterfaceCounters {
             at: seconds * SECOND,
             packets: packets.to_vec(),
         };
         let before = at(10, &[(2, 100), (5, 7)]);
-        let rate = |later| Carried::rate(&before, &later);
+        let rate = |later| InterfaceCounters::rate(&before, &later);
         assert_eq!(rate(at(12, &[(2, 160), (5, 9)])), Some(31.0));
         assert_eq!(rate(at(10, &[(2, 160), (5, 9)])), None, "no time");
-        assert_eq!(rate(at(12, &[(2, 160)])), None, "one has gone");
+        assert_eq!(rate(at(12, &[(2, 160)])), None, "one was removed");
         assert_eq!(rate(at(12, &[(2, 160), (6, 9)])), None, "another one");
-        assert_eq!(rate(at(12, &[(2, 1), (5, 9)])), None, "counted anew");
+        assert_eq!(rate(at(12, &[(2, 1), (5, 9)])), None, "it was reset");
     }
 }
