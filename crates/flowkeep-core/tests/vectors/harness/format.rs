@@ -76,6 +76,16 @@ pub(crate) struct Scenario {
     pub(crate) r#final: BTreeMap<String, Vec<(Value, Value)>>,
 }
 
+impl Scenario {
+    /// The most entries that it can store at once: each creation stores three at most.
+    pub(crate) fn most_entries(&self) -> usize {
+        let creations = self.steps.iter();
+        3 * creations
+            .filter(|step| matches!(step, Step::Create(_)))
+            .count()
+    }
+}
+
 /// Changes of one table.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
