@@ -11,7 +11,7 @@ use crate::abi::{self, FRAGMENTS, FirstFragment};
 use crate::scratch::Scratch;
 use crate::watch::Message;
 
-const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+pub(crate) const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
 /// The table's header. It describes the table to user space; the programs do not read it.
 #[btf_map]

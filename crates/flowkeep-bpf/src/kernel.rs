@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{Array, MapData, MapError};
+use aya::maps::{Array, Map, MapData, MapError};
 use aya::programs::{ProgramError, loaded_programs};
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
 use flowkeep_core::settings::Settings;
@@ -85,6 +85,15 @@ impl Kernel {
     /// [`Error::Pinned`] if a pinned map is not what is needed, [`Error::Size`], [`Error::File`].
     /// Nothing is left behind then.
     pub fn load(options: &Options) -> Result<Self, Error> {
+        Self::load_object(OBJECT, options)
+    }
+
+    /// [`Self::load`] of another object, which has the same maps: for tests.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    #[doc(hidden)]
+    pub fn load_object(object: &[u8], options: &Options) -> Result<Self, Error> {
         let pinned = match &options.pin {
             Some(folder) => pin::existing(folder)?,
             None => None,
@@ -99,7 +108,7 @@ impl Kernel {
             (Some(folder), None) => Some(pin::New::make(folder)?),
             _ => None,
         };
-        let programs = load(buckets, options, folder)?;
+        let programs = load(object, buckets, options, folder)?;
         let maps = Maps::of(&programs)?;
         let config = MappedConfig::new(&maps.config)?;
         let table = maps.table(buckets)?;
@@ -149,7 +158,8 @@ impl Kernel {
         if self.programs.is_none() {
             let memory = self.table.memory();
             let options = Options::new(self.settings(), memory.buckets(), *memory.seed());
-            self.programs = Some(load(memory.buckets(), &options, self.pin.as_deref())?);
+            let folder = self.pin.as_deref();
+            self.programs = Some(load(OBJECT, memory.buckets(), &options, folder)?);
         }
         self.programs
             .as_mut()
@@ -231,17 +241,24 @@ impl Kernel {
         Ok(false)
     }
 
+    /// A map of the object: for tests.
+    ///
+    /// # Errors
+    /// [`Error::Load`] if it has none of this name.
+    #[doc(hidden)]
+    pub fn map_mut(&mut self, name: &str) -> Result<&mut Map, Error> {
+        self.programs()?
+            .map_mut(name)
+            .ok_or_else(|| Error::Load(format!("there is no map {name}").into()))
+    }
+
     /// Sets the clock, in nanoseconds, if it [stands still](Options::clock_is_set).
     ///
     /// # Errors
     /// [`Error::Map`].
     pub fn set_clock(&mut self, nanoseconds: u64) -> Result<(), Error> {
-        let mut map: Array<&mut MapData, u64> = self
-            .programs()?
-            .map_mut("CLOCK")
-            .ok_or_else(|| Error::Load("there is no map CLOCK".into()))?
-            .try_into()
-            .map_err(Error::map("CLOCK"))?;
+        let map = self.map_mut("CLOCK")?;
+        let mut map: Array<&mut MapData, u64> = map.try_into().map_err(Error::map("CLOCK"))?;
         map.set(0, nanoseconds, 0).map_err(Error::map("CLOCK"))
     }
 
@@ -293,7 +310,12 @@ fn is_gone(error: &ProgramError) -> bool {
 }
 
 /// Loads the object, with maps from a folder as far as they are there, and to it as far as not.
-fn load(buckets: u32, options: &Options, folder: Option<&Path>) -> Result<Ebpf, Error> {
+fn load(
+    object: &[u8],
+    buckets: u32,
+    options: &Options,
+    folder: Option<&Path>,
+) -> Result<Ebpf, Error> {
     let weakly_ordered = u32::from(!cfg!(any(target_arch = "x86_64", target_arch = "s390x")));
     let clock_is_set = u32::from(options.clock_is_set);
     let mut loader = EbpfLoader::new();
@@ -308,7 +330,7 @@ fn load(buckets: u32, options: &Options, folder: Option<&Path>) -> Result<Ebpf, 
             loader.map_pin_path(name, folder.join(name));
         }
     }
-    loader.load(OBJECT).map_err(|error| match (&error, folder) {
+    loader.load(object).map_err(|error| match (&error, folder) {
         (EbpfError::MapError(pin @ MapError::PinError { name, .. }), Some(folder)) => {
             let path = folder.join(name.as_deref().unwrap_or_default());
             match system(pin) {

@@ -113,11 +113,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             first_flags(&mut entry.progress, self.settings, flags, direction, now);
         }
 
-        let related = (R::RELATED_ENTRY && creation.related).then(|| related_tuple(tuple));
-        if R::RELATED_ENTRY_FIRST
-            && let Some(related) = related
-        {
-            self.store(&related, &entry, now)?;
+        let related = R::RELATED_ENTRY && creation.related;
+        if R::RELATED_ENTRY_FIRST && related {
+            self.store(&related_tuple(tuple), &entry, now)?;
         }
         if R::COUNT_FIRST_ALWAYS || self.settings.accounting {
             let first = Counters {
@@ -133,16 +131,14 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         let handle = self.store(tuple, &entry, now)?;
         if R::LOOPBACK_ENTRY
             && let Some(looped) = loopback_tuple(tuple, direction, creation.state)
+            && let Err(error) = self.store(&looped, &entry, now)
         {
-            let original = core::mem::replace(tuple, looped);
-            self.store(tuple, &entry, now)?;
-            *tuple = original;
+            *tuple = looped;
+            return Err(error);
         }
-        if !R::RELATED_ENTRY_FIRST
-            && let Some(related) = related
-        {
+        if !R::RELATED_ENTRY_FIRST && related {
             entry.progress.entry_flags.insert(EntryFlags::SEEN_NON_SYN);
-            self.store(&related, &entry, now)?;
+            self.store(&related_tuple(tuple), &entry, now)?;
         }
         Ok(handle)
     }

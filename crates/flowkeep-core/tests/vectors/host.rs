@@ -129,7 +129,7 @@ impl<R: Rules, T: Inspected> Driver for Host<R, T> {
         self.table.table.dump()
     }
 
-    fn fragments(&self) -> Vec<(FragmentKey, FragmentPorts)> {
+    fn fragments(&mut self) -> Vec<(FragmentKey, FragmentPorts)> {
         let known = self.fragments.iter().flat_map(|known| &known.0);
         known.map(|(key, ports)| (*key, *ports)).collect()
     }

@@ -47,7 +47,7 @@ pub(crate) trait Driver {
     fn entries(&self) -> Vec<(Tuple, Entry)>;
 
     /// The first fragments that are remembered.
-    fn fragments(&self) -> Vec<(FragmentKey, FragmentPorts)>;
+    fn fragments(&mut self) -> Vec<(FragmentKey, FragmentPorts)>;
 }
 
 /// What came of a look-up.

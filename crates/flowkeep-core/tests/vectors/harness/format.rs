@@ -8,7 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
 pub(crate) enum Version {
     #[serde(rename = "2020")]
     Y2020,

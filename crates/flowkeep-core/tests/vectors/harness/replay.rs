@@ -299,7 +299,7 @@ impl<D: Driver> Run<'_, D> {
     }
 
     /// Every table in full, as the files have it.
-    fn tables(&self) -> Shadow {
+    fn tables(&mut self) -> Shadow {
         let mut tables = Shadow::new();
         for (tuple, entry) in self.driver.entries() {
             tables

@@ -1,0 +1,212 @@
+//! A look-up: bytes, packet, entry.
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::bpf_skb_change_tail;
+use flowkeep_core::packet::{Fragments, NoFragments, network, transport};
+use flowkeep_core::table::Table;
+use flowkeep_core::tracker::{Direction, Instant, Kinds, Request, Scope, Tracker};
+use flowkeep_core::tuple::Family;
+
+use crate::bytes::Loaded;
+use crate::call::{Call, NONE, direction, scope, state, state_words};
+use crate::direction;
+use crate::fragments::FirstFragments;
+use crate::handle::SteppedHandle;
+use crate::memory::Maps;
+use crate::outcome::{Outcome, step};
+use crate::rules::Rules;
+use crate::table::{Searched, Stepped, search};
+use crate::work::{Work, call};
+
+/// Where the frame's IP header begins: behind an Ethernet header.
+const NETWORK: usize = 14;
+
+/// Looks up a packet.
+#[inline(always)]
+pub(crate) fn look_up(skb: *mut __sk_buff) -> Outcome {
+    let Some((call, work)) = call() else {
+        return Outcome::DONE;
+    };
+    // SAFETY: the kernel passes a valid context.
+    if unsafe { (*skb).len } < call.whole as u32 {
+        // SAFETY: as above. What is added is zeros.
+        let failed = unsafe { bpf_skb_change_tail(skb, call.whole as u32, 0) };
+        if failed != 0 {
+            return Outcome::DONE;
+        }
+    }
+    work.state = state(&call.state);
+    let parsed = match (call.family, call.fragments) {
+        (4, 0) => parse_v4(skb),
+        (4, _) => parse_fragment_v4(skb),
+        (_, 0) => parse_v6(skb),
+        _ => parse_fragment_v6(skb),
+    };
+    if parsed != Outcome::GO_ON {
+        return parsed;
+    }
+    if call.scope == scope::BOTH {
+        search_both();
+    }
+    find(call.direction, call.scope);
+    tell_found()
+}
+
+step! {
+    /// Parses an IPv4 packet.
+    fn parse_v4(skb: *mut __sk_buff) -> Outcome {
+        parse(skb, Family::V4, &mut NoFragments)
+    }
+}
+
+step! {
+    /// Parses an IPv6 packet.
+    fn parse_v6(skb: *mut __sk_buff) -> Outcome {
+        parse(skb, Family::V6, &mut NoFragments)
+    }
+}
+
+step! {
+    /// Parses an IPv4 packet, and tracks fragments.
+    fn parse_fragment_v4(skb: *mut __sk_buff) -> Outcome {
+        parse(skb, Family::V4, &mut timeless())
+    }
+}
+
+step! {
+    /// Parses an IPv6 packet, and tracks fragments.
+    fn parse_fragment_v6(skb: *mut __sk_buff) -> Outcome {
+        parse(skb, Family::V6, &mut timeless())
+    }
+}
+
+/// First fragments that are never too old: those of the recordings are not.
+#[inline(always)]
+fn timeless() -> FirstFragments {
+    FirstFragments::at(Instant::default())
+}
+
+#[inline(always)]
+fn parse(skb: *mut __sk_buff, family: Family, fragments: &mut impl Fragments) -> Outcome {
+    let (Some((call, work)), Some(maps)) = (call(), Maps::new()) else {
+        return Outcome::DONE;
+    };
+    let bytes = Loaded::new(skb, &mut work.piece);
+    let at = call.start as usize + NETWORK;
+    let network = network::<Rules, _>(&bytes, family, at);
+    let packet = network.and_then(|network| {
+        transport::<Rules, _>(&bytes, &network, &maps.config.settings, fragments)
+    });
+    match packet {
+        Ok(packet) => {
+            (work.packet, work.tcp_flags) = (packet.tuple, packet.tcp_flags);
+            Outcome::GO_ON
+        }
+        Err(error) => Outcome::failed(error),
+    }
+}
+
+/// The steps that look for the packet's connection, one for each direction and scope: as numbers
+/// that are known only in the kernel, they would take more stack than there is.
+macro_rules! find {
+    ($($name:ident $direction:ident $scope:ident,)*) => {
+        /// Looks for the packet's connection.
+        #[inline(always)]
+        fn find(direction: u64, scope: u64) -> Outcome {
+            match (direction, scope) {
+                $((direction::$direction, scope::$scope) => $name(),)*
+                _ => Outcome::DONE,
+            }
+        }
+
+        $(step! {
+            fn $name() -> Outcome {
+                update(direction(direction::$direction), tracker_scope(scope::$scope))
+            }
+        })*
+    };
+}
+
+find! {
+    find_egress EGRESS BOTH,
+    find_ingress INGRESS BOTH,
+    find_service SERVICE BOTH,
+    find_egress_forward EGRESS FORWARD,
+    find_ingress_forward INGRESS FORWARD,
+    find_service_forward SERVICE FORWARD,
+    find_egress_reverse EGRESS REVERSE,
+    find_ingress_reverse INGRESS REVERSE,
+    find_service_reverse SERVICE REVERSE,
+}
+
+const fn tracker_scope(number: u64) -> Scope {
+    match number {
+        scope::FORWARD => Scope::Forward,
+        scope::REVERSE => Scope::Reverse,
+        _ => Scope::Both,
+    }
+}
+
+#[inline(always)]
+fn request(call: &Call, work: &Work, direction: Direction, scope: Scope) -> Request {
+    let mut request = Request::new(direction, call.length, work.now);
+    request.scope = scope;
+    request.kinds = Kinds(call.kinds as u8);
+    request.forget_related = call.forget_related != 0;
+    request
+}
+
+step! {
+    /// Notes what the look-up found.
+    fn tell_found() -> Outcome {
+        let Some((call, work)) = call() else {
+            return Outcome::DONE;
+        };
+        let found = &work.found;
+        call.status = found.status as u64;
+        call.monitor = found.monitor.map_or(NONE, u64::from);
+        let scope = tracker_scope(call.scope);
+        let request = request(call, work, direction(call.direction), scope);
+        call.tuple = found.tuple_of(&work.packet, &request).words();
+        call.state = state_words(&work.state);
+        Outcome::GO_ON
+    }
+}
+
+step! {
+    /// Searches in both directions.
+    fn search_both() -> Outcome {
+        let Some((call, work)) = call() else {
+            return Outcome::DONE;
+        };
+        let request = request(call, work, direction(call.direction), Scope::Both);
+        [work.first, work.second] = request.keys(&work.packet);
+        work.sighting = search();
+        Outcome::GO_ON
+    }
+}
+
+/// Looks for the packet's connection, and updates it.
+#[inline(always)]
+fn update(direction: Direction, scope: Scope) -> Outcome {
+    if scope == Scope::Both {
+        update_in(&Searched, direction, scope)
+    } else {
+        update_in(&Stepped, direction, scope)
+    }
+}
+
+#[inline(always)]
+fn update_in<T>(table: &T, direction: Direction, scope: Scope) -> Outcome
+where
+    T: for<'t> Table<Hash = (), Handle<'t> = SteppedHandle>,
+{
+    let (Some((call, work)), Some(maps)) = (call(), Maps::new()) else {
+        return Outcome::DONE;
+    };
+    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, table);
+    let request = request(call, work, direction, scope);
+    let state = (call.has_state != 0).then_some(&mut work.state);
+    work.found = tracker.lookup_tuple((), &work.packet, work.tcp_flags, &request, state);
+    Outcome::GO_ON
+}
