@@ -3,7 +3,6 @@
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_skb_change_tail;
 use flowkeep_core::packet::{Fragments, NoFragments, network, transport};
-use flowkeep_core::table::Table;
 use flowkeep_core::tracker::{Direction, Instant, Kinds, Request, Scope, Tracker};
 use flowkeep_core::tuple::Family;
 
@@ -11,11 +10,10 @@ use crate::bytes::Loaded;
 use crate::call::{Call, NONE, direction, scope, state, state_words};
 use crate::direction;
 use crate::fragments::FirstFragments;
-use crate::handle::SteppedHandle;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
 use crate::rules::Rules;
-use crate::table::{Searched, Stepped, search};
+use crate::table::{Searched, search_before};
 use crate::work::{Work, call};
 
 /// Where the frame's IP header begins: behind an Ethernet header.
@@ -45,9 +43,7 @@ pub(crate) fn look_up(skb: *mut __sk_buff) -> Outcome {
     if parsed != Outcome::GO_ON {
         return parsed;
     }
-    if call.scope == scope::BOTH {
-        search_both();
-    }
+    search_for_packet();
     find(call.direction, call.scope);
     tell_found()
 }
@@ -174,14 +170,15 @@ step! {
 }
 
 step! {
-    /// Searches in both directions.
-    fn search_both() -> Outcome {
+    /// Searches for what the look-up may ask for.
+    fn search_for_packet() -> Outcome {
         let Some((call, work)) = call() else {
             return Outcome::DONE;
         };
-        let request = request(call, work, direction(call.direction), Scope::Both);
-        [work.first, work.second] = request.keys(&work.packet);
-        work.sighting = search();
+        let scope = tracker_scope(call.scope);
+        let request = request(call, work, direction(call.direction), scope);
+        let keys = request.keys(&work.packet);
+        search_before(work, scope, keys);
         Outcome::GO_ON
     }
 }
@@ -189,22 +186,10 @@ step! {
 /// Looks for the packet's connection, and updates it.
 #[inline(always)]
 fn update(direction: Direction, scope: Scope) -> Outcome {
-    if scope == Scope::Both {
-        update_in(&Searched, direction, scope)
-    } else {
-        update_in(&Stepped, direction, scope)
-    }
-}
-
-#[inline(always)]
-fn update_in<T>(table: &T, direction: Direction, scope: Scope) -> Outcome
-where
-    T: for<'t> Table<Hash = (), Handle<'t> = SteppedHandle>,
-{
     let (Some((call, work)), Some(maps)) = (call(), Maps::new()) else {
         return Outcome::DONE;
     };
-    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, table);
+    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &Searched);
     let request = request(call, work, direction, scope);
     let state = (call.has_state != 0).then_some(&mut work.state);
     work.found = tracker.lookup_tuple((), &work.packet, work.tcp_flags, &request, state);

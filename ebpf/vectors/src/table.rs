@@ -3,15 +3,14 @@
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{self, BucketPair, BucketTable, Found, Keys, Memory, Sighting, Table};
-use flowkeep_core::tracker::Instant;
+use flowkeep_core::tracker::{Instant, Scope};
 use flowkeep_core::tuple::Tuple;
 
-use crate::call::Call;
 use crate::handle::SteppedHandle;
 use crate::memory::Maps;
-use crate::work::{Work, call};
+use crate::work::Work;
 
-/// The table, whose inserts can be made to fail.
+/// The table, which is searched in a step.
 pub(crate) struct Stepped;
 
 impl Table for Stepped {
@@ -28,29 +27,15 @@ impl Table for Stepped {
         found(search()).map(|found| found.handle)
     }
 
+    /// Operations on a single entry insert nothing.
     #[inline(always)]
-    fn insert(
-        &self,
-        (): (),
-        tuple: &Tuple,
-        entry: &Entry,
-        _: Instant,
-    ) -> Result<SteppedHandle, Refusal> {
-        let (call, work) = call().ok_or(Refusal::Full)?;
-        if fails(call) {
-            return Err(Refusal::Other(call.fail_with as i32));
-        }
-        (work.key, work.entry) = (*tuple, *entry);
-        match store() {
-            CONTENDED => Err(Refusal::Contended),
-            FULL => Err(Refusal::Full),
-            stored => Ok(SteppedHandle::from_bits(stored)),
-        }
+    fn insert(&self, (): (), _: &Tuple, _: &Entry, _: Instant) -> Result<SteppedHandle, Refusal> {
+        Err(Refusal::Full)
     }
 }
 
-/// The same for a look-up of both directions, whose tuples the work has: a search for both was made
-/// before. It spares the look-up the stack that the tuples take.
+/// The table of a look-up, after [`search_before`]: to look up means to look at what was found. It
+/// spares a look-up the stack that tuples and searches take.
 pub(crate) struct Searched;
 
 impl Table for Searched {
@@ -60,37 +45,38 @@ impl Table for Searched {
     #[inline(always)]
     fn hash(&self, _: &Tuple) {}
 
-    /// After a probe, that is for the second tuple.
     #[inline(always)]
     fn find(&self, (): (), _: &Tuple) -> Option<SteppedHandle> {
-        let work = Work::get()?;
-        work.first = work.second;
-        found(search()).map(|found| found.handle)
+        found(Work::get()?.alone).map(|found| found.handle)
     }
 
     #[inline(always)]
     fn probe(&self, (): (), _: &Tuple, _: &Tuple) -> Option<Found<SteppedHandle>> {
-        found(Work::get()?.sighting)
+        found(Work::get()?.both)
     }
 
+    /// A look-up inserts nothing.
     #[inline(always)]
-    fn insert(
-        &self,
-        (): (),
-        tuple: &Tuple,
-        entry: &Entry,
-        now: Instant,
-    ) -> Result<SteppedHandle, Refusal> {
-        Stepped.insert((), tuple, entry, now)
+    fn insert(&self, (): (), _: &Tuple, _: &Entry, _: Instant) -> Result<SteppedHandle, Refusal> {
+        Err(Refusal::Full)
     }
 }
 
-/// Whether this insert is the one that fails.
+/// Searches for all that a look-up may ask for: for both of its tuples, and for the one that it looks
+/// for if it looks for one alone.
 #[inline(always)]
-fn fails(call: &mut Call) -> bool {
-    let left = call.fail_in;
-    call.fail_in = left.saturating_sub(1);
-    left == 1
+pub(crate) fn search_before(work: &mut Work, scope: Scope, [reverse, forward]: [Tuple; 2]) {
+    if scope == Scope::Both {
+        (work.first, work.second) = (reverse, forward);
+        work.both = search();
+    }
+    let alone = if scope == Scope::Reverse {
+        reverse
+    } else {
+        forward
+    };
+    (work.first, work.second) = (alone, alone);
+    work.alone = search();
 }
 
 /// In place of a sighting: there is no such entry.
@@ -110,7 +96,7 @@ fn found(sighting: u64) -> Option<Found<SteppedHandle>> {
 /// Searches for the work's two tuples. A global function of BPF: see [`step`](crate::outcome::step).
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn search() -> u64 {
+extern "C" fn search() -> u64 {
     let (Some(maps), Some(work)) = (Maps::new(), Work::get()) else {
         return NOTHING;
     };
@@ -124,28 +110,5 @@ pub(crate) extern "C" fn search() -> u64 {
             Sighting::of(&found).bits() | is_first
         }
         None => NOTHING,
-    }
-}
-
-/// In place of a sighting: the table is full there.
-const FULL: u64 = Sighting::NONE.bits();
-/// In place of a sighting: others were faster.
-const CONTENDED: u64 = Sighting::NONE.bits() | 1;
-
-/// Stores the work's entry under its key. As [`search`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn store() -> u64 {
-    let (Some(maps), Some(work)) = (Maps::new(), Work::get()) else {
-        return FULL;
-    };
-    let table = BucketTable::new(maps);
-    match table.insert(table.hash(&work.key), &work.key, &work.entry, work.now) {
-        Ok(handle) => {
-            let is_first = true;
-            Sighting::of(&Found { handle, is_first }).bits()
-        }
-        Err(Refusal::Contended) => CONTENDED,
-        Err(_) => FULL,
     }
 }

@@ -34,11 +34,17 @@ pub(crate) struct Work {
     /// What is searched for.
     pub(crate) first: Tuple,
     pub(crate) second: Tuple,
-    /// What a search for them found.
-    pub(crate) sighting: u64,
+    /// What a search for both of a look-up's tuples found, and one for the one that it looks for alone.
+    pub(crate) both: u64,
+    pub(crate) alone: u64,
     /// What a look-up found.
     pub(crate) found: Lookup<SteppedHandle>,
-    /// What is stored, and what under; an entry that was read.
+    /// How many insertions a creation was told of, and how many it has asked for in this turn.
+    pub(crate) made: u64,
+    pub(crate) asked: u64,
+    /// What came of the last one: a [`refusal`](crate::call::refusal), or 0.
+    pub(crate) last: u64,
+    /// What is inserted, and what under; an entry that was read.
     pub(crate) entry: Entry,
     pub(crate) key: Tuple,
     /// What an entry's progress is, or is to be replaced, and by what.
