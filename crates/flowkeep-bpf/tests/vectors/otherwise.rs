@@ -72,7 +72,7 @@ impl fmt::Display for Otherwise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} look-ups by a test run of just their frame; and otherwise:",
+            "each scenario twice: {} look-ups by a test run of just their frame; and otherwise:",
             self.as_they_are
         )?;
         for why in Why::ALL {
