@@ -18,6 +18,8 @@ mod memory;
 mod outcome;
 mod parse;
 mod per_cpu;
+mod planned;
+mod rules;
 mod scratch;
 mod track;
 mod watch;

@@ -14,6 +14,7 @@ use crate::abi::RECORD_WORDS;
 use crate::bytes::Piece;
 use crate::maps::SCRATCH;
 use crate::memory::Maps;
+use crate::planned::Plan;
 
 /// What is known of the packet at hand, one for each processor. No program begins on a processor
 /// before the one before it has ended: both hooks run with softirqs disabled.
@@ -44,6 +45,8 @@ pub(crate) struct Scratch {
     pub(crate) sighting: u64,
     /// How often that was asked for.
     pub(crate) asked: u64,
+    /// How far a creation has come that inserts more than one entry.
+    pub(crate) plan: Plan,
     /// What there is to tell.
     pub(crate) news: News,
     /// An entry that made room, as its record was.

@@ -4,7 +4,10 @@ use aya_ebpf::bindings::__sk_buff;
 use flowkeep_core::Error;
 use flowkeep_core::entry::EntryFlags;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{self, BucketPair, BucketTable, EvictLimit, Keys, Memory, Table};
+use flowkeep_core::rules;
+use flowkeep_core::table::{
+    self, BucketPair, BucketTable, EvictLimit, Handle, Keys, Memory, Table,
+};
 use flowkeep_core::tracker::{
     Change, Creation, Direction, Observation, Request, Status, Tracker, originated,
 };
@@ -16,10 +19,16 @@ use crate::fast_path::fast_path;
 use crate::maps::ERRORS;
 use crate::memory::{Maps, Searched};
 use crate::outcome::{Outcome, step};
-use crate::parse::{self, Rules};
+use crate::parse;
 use crate::per_cpu;
+use crate::planned::{self, Planned};
+use crate::rules::Rules;
 use crate::scratch::{NO_RECORD, NOT_GONE, Scratch};
 use crate::watch::{self, Witness};
+use crate::word::Word;
+
+/// An ICMP error is related by what it quotes; else by an entry of its own.
+const BY_QUOTE: bool = <Rules as rules::Rules>::RELATE_BY_QUOTE;
 
 /// Tracks a packet. `ETHERNET` says whether it has an Ethernet header, or begins with its IP
 /// header; `HOOK` is one of [`hook`].
@@ -56,7 +65,8 @@ fn steps<const ETHERNET: bool, const HOOK: u8>(
         return parsed;
     }
     parse::measure(skb, scratch);
-    if scratch.packet.tuple.flags().contains(Flags::RELATED) {
+    let is_error = scratch.packet.tuple.flags().contains(Flags::RELATED);
+    if BY_QUOTE && is_error {
         let quoted = match scratch.packet.tuple.family() {
             Family::V4 => parse::quote_v4(skb),
             Family::V6 => parse::quote_v6(skb),
@@ -73,11 +83,44 @@ fn steps<const ETHERNET: bool, const HOOK: u8>(
         search(u32::from(HOOK), 1);
         found = look_up_from::<HOOK>();
     }
-    if found == Outcome::NEW {
-        create(originate(u32::from(HOOK)).0)
+    if !BY_QUOTE && is_error && found == Outcome::NEW {
+        // It is about no connection that is known, and makes none.
+        Outcome::failed(Error::QuoteUnknown)
+    } else if found == Outcome::NEW {
+        let hook = originate(u32::from(HOOK)).0;
+        if planned::IS_NEEDED {
+            create_in_turns::<ETHERNET, HOOK>(skb, hook)
+        } else {
+            create(hook)
+        }
     } else {
         found
     }
+}
+
+/// Creates a connection with an entry for ICMP errors.
+#[inline(always)]
+fn create_in_turns<const ETHERNET: bool, const HOOK: u8>(
+    skb: *mut __sk_buff,
+    hook: u32,
+) -> Outcome {
+    if let Some(scratch) = Scratch::get() {
+        // Of what made room is told at once.
+        scratch.news.hook = HOOK;
+        scratch.news.ethernet = ETHERNET;
+    }
+    planned::begin();
+    let mut created = Outcome::DONE;
+    for _ in 0..=planned::MOST {
+        planned::turn();
+        created = create(hook);
+        if !planned::is_waiting() {
+            break;
+        }
+        planned::insert();
+        watch::tell_gone(skb);
+    }
+    created
 }
 
 #[inline(always)]
@@ -152,7 +195,8 @@ fn look_up(direction: Direction) -> Outcome {
         scratch.news.reopened |= found.reopened;
         return Outcome::NEW;
     };
-    if !maps.watched() {
+    // The entry that an error was related by is not that of its connection.
+    if !maps.watched() || !BY_QUOTE && found.status == Status::Related {
         return Outcome::DONE;
     }
     let record = handle.record();
@@ -236,37 +280,50 @@ step! {
         };
         let watched = maps.watched();
         scratch.why = NOT_GONE;
-        let (direction, tcp_flags) = (direction(hook), scratch.packet.tcp_flags);
-        let table = BucketTable::with(maps, Witness { watched }, EvictLimit::Unanswered);
-        let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
-        let mut creation = Creation::new(direction, tcp_flags, scratch.length, scratch.now);
-        creation.packets = scratch.packets;
-        let created = tracker.create(&mut scratch.tuple, &creation);
-        scratch.news.bytes = maps.config.settings.report_headers;
-        scratch.news.status = Status::New as u8;
-        match created {
-            Ok(handle) => {
-                scratch.news.record = handle.index();
-                scratch.news.kind = if scratch.news.reopened {
-                    kind::REOPENED
-                } else {
-                    kind::NEW
-                };
-                if watched {
-                    Outcome::TELL
-                } else {
-                    Outcome::DONE
-                }
+        if planned::IS_NEEDED {
+            create_in(&Planned::new(maps), maps, scratch, hook, watched)
+        } else {
+            let table = BucketTable::with(maps, Witness { watched }, EvictLimit::Unanswered);
+            create_in(&table, maps, scratch, hook, watched)
+        }
+    }
+}
+
+#[inline(always)]
+fn create_in<T>(table: &T, maps: Maps, scratch: &mut Scratch, hook: u32, watched: bool) -> Outcome
+where
+    T: for<'t> Table<Handle<'t> = Handle<'t, Word>>,
+{
+    let (direction, tcp_flags) = (direction(hook), scratch.packet.tcp_flags);
+    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, table);
+    let mut creation = Creation::new(direction, tcp_flags, scratch.length, scratch.now);
+    creation.packets = scratch.packets;
+    creation.related = true;
+    let created = tracker.create(&mut scratch.tuple, &creation);
+    scratch.news.bytes = maps.config.settings.report_headers;
+    scratch.news.status = Status::New as u8;
+    match created {
+        Ok(handle) => {
+            scratch.news.record = handle.index();
+            scratch.news.kind = if scratch.news.reopened {
+                kind::REOPENED
+            } else {
+                kind::NEW
+            };
+            if watched {
+                Outcome::TELL
+            } else {
+                Outcome::DONE
             }
-            Err(error) => {
-                scratch.news.record = NO_RECORD;
-                scratch.news.kind = kind::REFUSED;
-                scratch.news.reason = match error {
-                    Error::NotCreated(Refusal::Contended) => reason::CONTENDED,
-                    _ => reason::FULL,
-                };
-                Outcome::failed(error)
-            }
+        }
+        Err(error) => {
+            scratch.news.record = NO_RECORD;
+            scratch.news.kind = kind::REFUSED;
+            scratch.news.reason = match error {
+                Error::NotCreated(Refusal::Contended) => reason::CONTENDED,
+                _ => reason::FULL,
+            };
+            Outcome::failed(error)
         }
     }
 }

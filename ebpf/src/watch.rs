@@ -2,13 +2,16 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_ringbuf_output, bpf_skb_load_bytes};
+use flowkeep_core::rules;
 use flowkeep_core::table::{EvictReason, Evicted, EvictionObserver, Word};
 use flowkeep_core::tracker::Change;
+use flowkeep_core::tuple::Flags;
 
 use crate::abi::{Event, MOST_CAPTURED, RECORD_WORDS, kind, reason};
 use crate::maps::{EVENTS, LOST, MESSAGE, RECORDS};
 use crate::outcome::{Outcome, step};
 use crate::per_cpu;
+use crate::rules::Rules;
 use crate::scratch::{NO_RECORD, NOT_GONE, Scratch};
 
 /// An event, and what follows it.
@@ -32,7 +35,10 @@ impl EvictionObserver for Witness {
         if !self.watched {
             return;
         }
-        let Some(scratch) = Scratch::get() else {
+        // Entries for ICMP errors are nobody's connection.
+        let for_errors =
+            <Rules as rules::Rules>::RELATED_ENTRY && gone.tuple().flags().contains(Flags::RELATED);
+        let Some(scratch) = Scratch::get().filter(|_| !for_errors) else {
             return;
         };
         // SAFETY: a record is so many words.
@@ -72,6 +78,17 @@ pub(crate) fn tell(skb: *mut __sk_buff, scratch: &mut Scratch) {
         scratch.why = NOT_GONE;
     }
     send(skb, 0);
+}
+
+/// Tells of the entry that made room, if one did.
+#[inline(always)]
+pub(crate) fn tell_gone(skb: *mut __sk_buff) {
+    if let Some(scratch) = Scratch::get()
+        && scratch.why != NOT_GONE
+    {
+        send(skb, 1);
+        scratch.why = NOT_GONE;
+    }
 }
 
 step! {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::{Array, Map, MapData, MapError};
 use aya::programs::{ProgramError, loaded_programs};
-use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use flowkeep_core::rules::RuleSet;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{BucketTable, Memory as _, SLOTS, Seed, Statistic};
 use flowkeep_memory::Region;
@@ -16,10 +17,7 @@ use crate::config::MappedConfig;
 use crate::error::system;
 use crate::lock::Locked;
 use crate::maps::{self, Maps};
-use crate::{Error, Events, Means, Unwatched, pin};
-
-/// The programs, as `cargo xtask bpf` built them.
-static OBJECT: &[u8] = include_bytes_aligned!("../object/flowkeep.o");
+use crate::{Error, Events, Means, Unwatched, object, pin};
 
 /// How the programs are loaded.
 #[derive(Clone, Debug)]
@@ -27,6 +25,8 @@ static OBJECT: &[u8] = include_bytes_aligned!("../object/flowkeep.o");
 pub struct Options {
     /// Timeouts and the like. A pinned table keeps its own: see [`Kernel::change`].
     pub settings: Settings,
+    /// Whose rules the programs track by; `None` for those of a pinned table, or else Flowkeep's own.
+    pub rules: Option<RuleSet>,
     /// Sets of the table, of [`SLOTS`] entries each. A pinned table keeps its own number.
     pub buckets: u32,
     /// Seed of the table's hash: random numbers. A pinned table keeps its own.
@@ -49,6 +49,7 @@ impl Options {
     pub const fn new(settings: Settings, buckets: u32, seed: Seed) -> Self {
         Self {
             settings,
+            rules: None,
             buckets,
             seed,
             pin: None,
@@ -71,21 +72,22 @@ pub struct Kernel {
     pub(crate) pin: Option<PathBuf>,
     pub(crate) means: Option<Means>,
     pub(crate) attachments: Vec<Attachment>,
+    rules: RuleSet,
     config: MappedConfig,
     table: BucketTable<Region<true>>,
 }
 
 impl Kernel {
-    /// Loads the programs' object and creates its maps, or goes on with those that are pinned to
+    /// Loads the object with the programs and creates its maps, or goes on with those that are pinned to
     /// the [folder](Options::pin), with the settings that are there. Programs are verified when they are
     /// attached or asked for.
     ///
     /// # Errors
     /// [`Error::Load`] without the privilege (CAP_BPF, CAP_NET_ADMIN) or on kernels before 5.15,
-    /// [`Error::Pinned`] if a pinned map is not what is needed, [`Error::Size`], [`Error::File`].
-    /// Nothing is left behind then.
+    /// [`Error::Pinned`] if a pinned map is not what is needed, [`Error::OtherRules`],
+    /// [`Error::Size`], [`Error::File`]. Nothing is left behind then.
     pub fn load(options: &Options) -> Result<Self, Error> {
-        Self::load_object(OBJECT, options)
+        Self::load_object(None, options)
     }
 
     /// [`Self::load`] of another object, which has the same maps: for tests.
@@ -93,12 +95,31 @@ impl Kernel {
     /// # Errors
     /// As [`Self::load`].
     #[doc(hidden)]
-    pub fn load_object(object: &[u8], options: &Options) -> Result<Self, Error> {
+    pub fn load_object(object: Option<&[u8]>, options: &Options) -> Result<Self, Error> {
         let pinned = match &options.pin {
             Some(folder) => pin::existing(folder)?,
             None => None,
         };
-        let (buckets, seed) = pinned.unwrap_or((options.buckets, options.seed));
+        if let (Some(folder), Some(pinned)) = (&options.pin, &pinned)
+            && let Some(wanted) = options.rules
+            && wanted != pinned.rules
+        {
+            return Err(Error::OtherRules {
+                folder: folder.clone(),
+                found: pinned.rules,
+                wanted,
+            });
+        }
+        let wanted = pin::Existing {
+            buckets: options.buckets,
+            seed: options.seed,
+            rules: options.rules.unwrap_or_default(),
+        };
+        let pin::Existing {
+            buckets,
+            seed,
+            rules,
+        } = pinned.unwrap_or(wanted);
         if !(1..=MAX_BUCKETS).contains(&buckets) {
             return Err(Error::Size(buckets));
         }
@@ -108,12 +129,13 @@ impl Kernel {
             (Some(folder), None) => Some(pin::New::make(folder)?),
             _ => None,
         };
+        let object = object.unwrap_or_else(|| object::with(rules));
         let programs = load(object, buckets, options, folder)?;
         let maps = Maps::of(&programs)?;
         let config = MappedConfig::new(&maps.config)?;
         let table = maps.table(buckets)?;
         if pinned.is_none() {
-            config.describe(&options.settings, buckets, &seed);
+            config.describe(&options.settings, buckets, &seed, rules);
             if let Some(header) = table[0].header() {
                 header.describe(buckets, TICKS_PER_SECOND, &seed);
             }
@@ -121,6 +143,7 @@ impl Kernel {
         let kernel = Self {
             table: BucketTable::new(Region::apart(table)?),
             config,
+            rules,
             programs: Some(programs),
             maps,
             pin: options.pin.clone(),
@@ -139,12 +162,13 @@ impl Kernel {
     /// [`Error::NotPinned`] if nothing is pinned there, [`Error::Pinned`] if it is of another
     /// version, [`Error::Map`] without the privilege.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let (buckets, _) =
+        let pin::Existing { buckets, rules, .. } =
             pin::existing(folder)?.ok_or_else(|| Error::NotPinned(folder.to_owned()))?;
         let maps = Maps::pinned(folder)?;
         Ok(Self {
             table: BucketTable::new(Region::apart(maps.table(buckets)?)?),
             config: MappedConfig::new(&maps.config)?,
+            rules,
             programs: None,
             maps,
             pin: Some(folder.to_owned()),
@@ -159,11 +183,18 @@ impl Kernel {
             let memory = self.table.memory();
             let options = Options::new(self.settings(), memory.buckets(), *memory.seed());
             let folder = self.pin.as_deref();
-            self.programs = Some(load(OBJECT, memory.buckets(), &options, folder)?);
+            let object = object::with(self.rules);
+            self.programs = Some(load(object, memory.buckets(), &options, folder)?);
         }
         self.programs
             .as_mut()
             .ok_or_else(|| Error::Load("no programs".into()))
+    }
+
+    /// Whose rules the programs track by.
+    #[must_use]
+    pub const fn rules(&self) -> RuleSet {
+        self.rules
     }
 
     /// The settings.

@@ -10,8 +10,9 @@
 //! list; it was tested on 6.1, 6.12 and 6.18. Programs are attached by tcx links (6.6), or before that
 //! by clsact.
 //!
-//! The object with the programs is part of this crate. It is built from the folder `ebpf` by
-//! `cargo xtask bpf`, so that whoever uses the crate needs no compiler for BPF.
+//! The objects with the programs, one for each [set of rules](Options::rules), are part of this crate.
+//! They are built from the folder `ebpf` by `cargo xtask bpf`, so that whoever uses the crate needs no
+//! compiler for BPF.
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,7 @@ mod hook;
 mod kernel;
 mod lock;
 mod maps;
+mod object;
 mod pin;
 mod reader;
 pub mod support;

@@ -6,18 +6,28 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::{MapData, MapError};
+use flowkeep_core::rules::RuleSet;
 use flowkeep_core::table::{Header, LayoutError, SLOTS, Seed};
 
 use crate::Error;
 use crate::abi::{BUCKET_HEADER_WORDS, CONFIG_WORDS, HEADER_WORDS, RECORD_WORDS, VERSION};
 use crate::attach::Pin;
+use crate::config::MappedConfig;
 use crate::error::system;
 use crate::maps::{NAMES, words};
 
-/// Looks for a table in a folder: how many buckets it has, and its seed.
+/// A table that is pinned to a folder.
+#[derive(Clone, Copy)]
+pub(crate) struct Existing {
+    pub(crate) buckets: u32,
+    pub(crate) seed: Seed,
+    pub(crate) rules: RuleSet,
+}
+
+/// Looks for a table in a folder.
 ///
 /// A loader gets a pinned map, whatever its size: sizes have to be compared before.
-pub(crate) fn existing(folder: &Path) -> Result<Option<(u32, Seed)>, Error> {
+pub(crate) fn existing(folder: &Path) -> Result<Option<Existing>, Error> {
     let (config, header) = (folder.join("CONFIG"), folder.join("HEADER"));
     if !header.exists() {
         return Ok(None);
@@ -29,7 +39,11 @@ pub(crate) fn existing(folder: &Path) -> Result<Option<(u32, Seed)>, Error> {
             what: format!("made by version {version} of the programs, where {VERSION} is wanted"),
         });
     }
-    open(&config, CONFIG_WORDS, 1)?;
+    let rules = MappedConfig::new(&open(&config, CONFIG_WORDS, 1)?)?.rules();
+    let rules = rules.ok_or_else(|| Error::Pinned {
+        path: config,
+        what: "made for rules that are not known".to_owned(),
+    })?;
     let words = words(&open(&header, HEADER_WORDS, 1)?, HEADER_WORDS)?;
     let described = words.header().ok_or(LayoutError::NotATable);
     let (buckets, seed) = described.and_then(Header::read).map_err(|error| {
@@ -42,7 +56,11 @@ pub(crate) fn existing(folder: &Path) -> Result<Option<(u32, Seed)>, Error> {
         RECORD_WORDS,
         buckets * SLOTS as u32,
     )?;
-    Ok(Some((buckets, seed)))
+    Ok(Some(Existing {
+        buckets,
+        seed,
+        rules,
+    }))
 }
 
 /// The version of the programs that a config is for: its first word, in every version.

@@ -1,153 +1,98 @@
-//! A creation.
-//!
-//! It inserts up to three entries. An insertion on top of a creation would take more stack than there
-//! is: so the creation stops where it asks for one, which is then made, and begins again. This time it
-//! is told what came of that insertion, and so on.
+//! A creation, in turns: see [`planned`](crate::planned).
 
-use flowkeep_core::entry::Entry;
+use flowkeep_core::Error;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{BucketTable, Table};
-use flowkeep_core::tracker::{Creation, Direction, Instant, Tracker};
+use flowkeep_core::tracker::{Creation, Direction, Tracker};
 use flowkeep_core::tuple::Tuple;
 
-use crate::call::{direction, refusal, state};
-use crate::handle::SteppedHandle;
+use crate::call::{Call, direction, refusal, state};
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
+use crate::planned::{self, Planned};
 use crate::rules::Rules;
-use crate::work::{Work, call};
-
-/// A connection's entry, its reply's where it is a loopback one, and one for ICMP errors.
-const MOST_INSERTS: u64 = 3;
+use crate::scratch::Scratch;
+use crate::work::call;
 
 /// Creates an entry.
 #[inline(always)]
 pub(crate) fn create() -> Outcome {
-    let Some((call, work)) = call() else {
+    let (Some((call, work)), Some(scratch)) = (call(), Scratch::get()) else {
         return Outcome::DONE;
     };
     work.state = state(&call.state);
-    (work.made, work.last) = (0, STORED);
+    scratch.now = work.now;
+    planned::begin();
     let mut created = Outcome::DONE;
-    for _ in 0..=MOST_INSERTS {
+    for _ in 0..=planned::MOST {
         work.tuple = Tuple::from_words(call.tuple);
-        work.asked = 0;
+        planned::turn();
         created = match call.direction {
             direction::EGRESS => make_egress(),
             direction::INGRESS => make_ingress(),
             direction::SERVICE => make_service(),
             _ => Outcome::DONE,
         };
-        if work.asked <= work.made {
+        if !planned::is_waiting() {
             break;
         }
-        insert();
-        work.made += 1;
+        if fails(call) {
+            let number = (call.fail_with as u32).cast_signed();
+            planned::note(Err(Refusal::Other(number)));
+        } else {
+            planned::insert();
+        }
     }
     call.tuple = work.tuple.words();
     created
 }
 
-/// A table whose insertions are made between one turn of a creation and the next.
-pub(crate) struct Planned;
-
-impl Table for Planned {
-    type Handle<'t> = SteppedHandle;
-    type Hash = ();
-
-    #[inline(always)]
-    fn hash(&self, _: &Tuple) {}
-
-    /// Creations search for nothing.
-    #[inline(always)]
-    fn find(&self, (): (), _: &Tuple) -> Option<SteppedHandle> {
-        None
-    }
-
-    #[inline(always)]
-    fn insert(
-        &self,
-        (): (),
-        tuple: &Tuple,
-        entry: &Entry,
-        _: Instant,
-    ) -> Result<SteppedHandle, Refusal> {
-        let work = Work::get().ok_or(Refusal::Full)?;
-        work.asked += 1;
-        if work.asked > work.made {
-            (work.key, work.entry) = (*tuple, *entry);
-            // It ends here, for now.
-            return Err(Refusal::Full);
-        }
-        // Only the last one can have been refused: a creation ends with it.
-        match work.last {
-            STORED => Ok(SteppedHandle::NONE),
-            _ if work.asked < work.made => Ok(SteppedHandle::NONE),
-            refusal::FULL => Err(Refusal::Full),
-            refusal::CONTENDED => Err(Refusal::Contended),
-            number => Err(Refusal::Other((number as u32).cast_signed())),
-        }
-    }
-}
-
-/// In a [`refusal`]'s place: the entry is stored.
-const STORED: u64 = 0;
-
-step! {
-    /// Makes the insertion that the creation asked for.
-    fn insert() -> Outcome {
-        let (Some((call, work)), Some(maps)) = (call(), Maps::new()) else {
-            return Outcome::DONE;
-        };
-        let left = call.fail_in;
-        call.fail_in = left.saturating_sub(1);
-        if left == 1 {
-            work.last = call.fail_with;
-            return Outcome::GO_ON;
-        }
-        let table = BucketTable::new(maps);
-        let stored = table.insert(table.hash(&work.key), &work.key, &work.entry, work.now);
-        work.last = match stored {
-            Ok(_) => STORED,
-            Err(Refusal::Contended) => refusal::CONTENDED,
-            Err(_) => refusal::FULL,
-        };
-        Outcome::GO_ON
-    }
+/// Whether the next insertion is the one that fails.
+#[inline(always)]
+fn fails(call: &mut Call) -> bool {
+    let left = call.fail_in;
+    call.fail_in = left.saturating_sub(1);
+    left == 1
 }
 
 step! {
     /// Makes the entry of a packet that leaves.
     fn make_egress() -> Outcome {
-        make_in(Direction::Egress)
+        make(Direction::Egress)
     }
 }
 
 step! {
     /// Makes the entry of a packet that arrives.
     fn make_ingress() -> Outcome {
-        make_in(Direction::Ingress)
+        make(Direction::Ingress)
     }
 }
 
 step! {
     /// Makes the entry of a packet to a service.
     fn make_service() -> Outcome {
-        make_in(Direction::Service)
+        make(Direction::Service)
     }
 }
 
 /// Makes the entry of the work's tuple and state, as far as it comes.
 #[inline(always)]
-fn make_in(direction: Direction) -> Outcome {
+fn make(direction: Direction) -> Outcome {
     let (Some((call, work)), Some(maps)) = (call(), Maps::new()) else {
         return Outcome::DONE;
     };
-    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &Planned);
+    let table = Planned::new(maps);
+    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
     let mut creation = Creation::new(direction, 0, call.length, work.now);
     creation.state = (call.has_state != 0).then_some(&work.state);
     creation.related = call.related != 0;
     let created = tracker.create(&mut work.tuple, &creation);
-    call.refusal = work.last;
+    if let Err(Error::NotCreated(why)) = created {
+        call.refusal = match why {
+            Refusal::Full => refusal::FULL,
+            Refusal::Contended => refusal::CONTENDED,
+            Refusal::Other(number) => u64::from(number.cast_unsigned()),
+        };
+    }
     Outcome::of(created.map(|_| ()))
 }

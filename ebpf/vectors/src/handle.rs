@@ -15,9 +15,6 @@ use crate::work::Work;
 pub(crate) struct SteppedHandle(u64);
 
 impl SteppedHandle {
-    /// To nothing.
-    pub(crate) const NONE: Self = Self(Sighting::NONE.bits());
-
     #[inline(always)]
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)

@@ -25,6 +25,7 @@ shared! {
     "../../src/memory.rs" memory,
     "../../src/outcome.rs" outcome,
     "../../src/per_cpu.rs" per_cpu,
+    "../../src/planned.rs" planned,
     "../../src/rules.rs" rules,
     "../../src/scratch.rs" scratch,
     "../../src/watch.rs" watch,

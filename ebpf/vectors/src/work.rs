@@ -39,14 +39,8 @@ pub(crate) struct Work {
     pub(crate) alone: u64,
     /// What a look-up found.
     pub(crate) found: Lookup<SteppedHandle>,
-    /// How many insertions a creation was told of, and how many it has asked for in this turn.
-    pub(crate) made: u64,
-    pub(crate) asked: u64,
-    /// What came of the last one: a [`refusal`](crate::call::refusal), or 0.
-    pub(crate) last: u64,
-    /// What is inserted, and what under; an entry that was read.
+    /// An entry that was read.
     pub(crate) entry: Entry,
-    pub(crate) key: Tuple,
     /// What an entry's progress is, or is to be replaced, and by what.
     pub(crate) before: Progress,
     pub(crate) after: Progress,

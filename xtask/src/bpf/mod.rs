@@ -47,14 +47,10 @@ const PROGRAMS: [&str; 4] = [
     "crates/flowkeep-bpf/src/abi.rs",
 ];
 
-const OBJECTS: [Object; 4] = [
-    Object {
-        name: "flowkeep",
-        package: "flowkeep-ebpf",
-        features: "",
-        home: "crates/flowkeep-bpf/object",
-        sources: &[&PROGRAMS],
-    },
+const OBJECTS: [Object; 6] = [
+    programs("flowkeep", ""),
+    programs("flowkeep-cilium18", "cilium18"),
+    programs("flowkeep-cilium119", "cilium119"),
     vectors("vectors-cilium18", "cilium18"),
     vectors("vectors-cilium119", "cilium119"),
     Object {
@@ -65,6 +61,17 @@ const OBJECTS: [Object; 4] = [
         sources: &[&["ebpf/reference"]],
     },
 ];
+
+/// The programs under some rules.
+const fn programs(name: &'static str, rules: &'static str) -> Object {
+    Object {
+        name,
+        package: "flowkeep-ebpf",
+        features: rules,
+        home: "crates/flowkeep-bpf/object",
+        sources: &[&PROGRAMS],
+    }
+}
 
 /// The operations of the core under some rules, for the recorded scenarios.
 const fn vectors(name: &'static str, rules: &'static str) -> Object {

@@ -49,7 +49,7 @@ impl Programs {
         let mut options = Options::new(Settings::default(), buckets, Seed::from_u64(42));
         options.clock_is_set = true;
         let mut kernel =
-            Kernel::load_object(object, &options).unwrap_or_else(|error| panic!("{error}"));
+            Kernel::load_object(Some(object), &options).unwrap_or_else(|error| panic!("{error}"));
         let call = match kernel.map_mut("CALL") {
             Ok(Map::Array(data)) => Words::shared(data.fd(), CALL_WORDS * 8),
             other => panic!("CALL: {other:?}"),

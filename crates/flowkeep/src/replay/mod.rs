@@ -34,6 +34,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use flowkeep_core::packet::LinkType;
+pub use flowkeep_core::rules::RuleSet;
 use flowkeep_core::rules::{self, Cilium18, Cilium119};
 
 use crate::connection::{Connection, Event, State, Timestamp};
@@ -42,18 +43,6 @@ use crate::prefix::Prefix;
 pub(crate) use describe::{SECOND, describe, ends};
 pub(crate) use ended::Ended;
 use engine::{Engine, Replayer};
-
-/// Whose behaviour a replay shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum RuleSet {
-    /// Cilium 1.8.
-    Cilium18,
-    /// Cilium 1.19.
-    Cilium119,
-    /// Flowkeep's own.
-    #[default]
-    Default,
-}
 
 /// How to replay.
 #[derive(Clone, Debug)]
