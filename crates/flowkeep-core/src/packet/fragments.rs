@@ -43,6 +43,8 @@ impl FragmentKey {
 
 /// What later fragments need of the first one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+// Both ports in one word: the kernel's verifier wants what is on the stack aligned.
+#[repr(C, align(4))]
 pub struct FragmentPorts {
     /// Source port, as in the packet.
     pub source: u16,
