@@ -7,6 +7,7 @@ mod generate;
 mod live;
 mod test;
 mod verify;
+mod weaken;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +29,7 @@ enum Command {
     Agree(agree::Args),
     Test(test::Args),
     Live(live::Args),
+    Weaken(weaken::Args),
     #[command(hide = true)]
     Measure(bench::measure::Args),
 }
@@ -41,6 +43,7 @@ fn main() -> anyhow::Result<()> {
         Command::Agree(args) => agree::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Live(args) => live::run(&args),
+        Command::Weaken(args) => weaken::run(&args),
         Command::Measure(args) => bench::measure::run(&args),
     }
 }

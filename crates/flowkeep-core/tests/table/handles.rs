@@ -1,7 +1,7 @@
 //! What is done through a handle reaches the entry that it was found for, or nothing.
 
 use flowkeep_core::entry::{EntryFlags, Progress};
-use flowkeep_core::table::{BucketTable, EntryHandle, Handle, Statistic, Table};
+use flowkeep_core::table::{BucketTable, EntryHandle, Handle, Renewal, Statistic, Table};
 use flowkeep_core::tracker::Direction;
 use flowkeep_core::tuple::Address;
 
@@ -21,6 +21,19 @@ fn store<const SHARED: bool>(table: &Peeked<SHARED>, number: u32) -> Handle<'_, 
 
 fn progress(handle: &Handle<'_, Peek>) -> Progress {
     handle.progress().expect("it is there")
+}
+
+/// What a packet asks of a connection that goes on, in this second.
+fn renewal(now: u32) -> Renewal {
+    Renewal {
+        now,
+        timeout: 60,
+        report_interval: 5,
+        flags: 0x10,
+        ingress: true,
+        has: EntryFlags::NONE,
+        sets: EntryFlags::REPLIED,
+    }
 }
 
 /// A stale handle and the next owner of its slot.
@@ -60,6 +73,7 @@ fn stale_handle_is_powerless<const SHARED: bool>() {
     }
     // Even where the next owner happens to look the same.
     assert!(!stale.advance(&progress(&owner), &before));
+    assert_eq!(stale.renew(&renewal(1)), None);
     stale.set_rev_nat_index(1);
     stale.set_nat_address(Address::from_v4([1, 2, 3, 4]));
     stale.set_rx_bytes(1);
@@ -136,6 +150,35 @@ fn what_changed_since_it_was_judged_stays<const SHARED: bool>() {
 fn an_entry_that_changed_since_it_was_judged_stays() {
     what_changed_since_it_was_judged_stays::<true>();
     what_changed_since_it_was_judged_stays::<false>();
+}
+
+/// What is closed, or has expired, or has gone, needs the long way.
+fn only_what_goes_on_is_renewed<const SHARED: bool>() {
+    let (memory, words) = memory::<SHARED>(1, 1);
+    let table = BucketTable::new(memory);
+    let handle = store(&table, 3);
+    let before = progress(&handle);
+    let expired = renewal(before.lifetime + 1);
+    assert_eq!(handle.renew(&expired), None);
+    assert_eq!(handle.progress(), Some(before));
+    assert!(handle.renew(&renewal(before.lifetime)).is_some());
+    let renewed = progress(&handle);
+    assert_eq!(renewed.lifetime, before.lifetime + 60);
+    assert!(renewed.entry_flags.contains(EntryFlags::REPLIED));
+    let mut closed = renewed;
+    closed.entry_flags.insert(EntryFlags::CLOSED);
+    assert!(handle.advance(&renewed, &closed));
+    assert_eq!(handle.renew(&renewal(before.lifetime)), None);
+    assert_eq!(handle.progress(), Some(closed));
+    assert!(table.remove(&handle));
+    assert_eq!(handle.renew(&renewal(1)), None);
+    check(&table, &words);
+}
+
+#[test]
+fn only_a_connection_that_goes_on_is_renewed() {
+    only_what_goes_on_is_renewed::<true>();
+    only_what_goes_on_is_renewed::<false>();
 }
 
 fn an_overtaken_advance_changes_nothing<const SHARED: bool>() {
