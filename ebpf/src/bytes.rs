@@ -57,10 +57,22 @@ fn unknown(mut at: usize) -> usize {
     at
 }
 
+/// Whether a packet was merged, or is still to be cut (GRO, GSO).
+#[inline(always)]
+fn is_offloaded(skb: *mut __sk_buff) -> bool {
+    // SAFETY: the kernel passes a valid context.
+    unsafe { (*skb).gso_size != 0 }
+}
+
 impl Bytes for Linear {
     #[inline(always)]
     fn offset(at: usize) -> usize {
         unknown(at)
+    }
+
+    #[inline(always)]
+    fn is_offloaded(&self) -> bool {
+        is_offloaded(self.skb)
     }
 
     #[inline(always)]
@@ -119,6 +131,11 @@ impl Bytes for Loaded {
     #[inline(always)]
     fn offset(at: usize) -> usize {
         unknown(at)
+    }
+
+    #[inline(always)]
+    fn is_offloaded(&self) -> bool {
+        is_offloaded(self.skb)
     }
 
     #[inline(always)]

@@ -5,12 +5,12 @@
 //! scratch memory takes longer than all that is done here.
 
 use aya_ebpf::bindings::__sk_buff;
+use flowkeep_abi::hook;
 use flowkeep_core::packet::{Bytes, Network, ipv4, ipv6, protocol, tcp_or_udp};
 use flowkeep_core::table::{BucketTable, Sighting};
-use flowkeep_core::tracker::{Request, Tracker};
-use flowkeep_core::tuple::Family;
+use flowkeep_core::tracker::{Progress, Request, Step, Subject, Tracker};
+use flowkeep_core::tuple::{Family, Tuple};
 
-use crate::abi::hook;
 use crate::bytes::Linear;
 use crate::clock;
 use crate::memory::Maps;
@@ -84,8 +84,9 @@ fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Outcome {
 
 #[inline(always)]
 fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<Outcome> {
-    let maps = Maps::new()?;
-    if maps.watched() {
+    let maps = Maps::<false>::new()?;
+    let now = clock::now(maps.config);
+    if maps.watched(now) {
         // What there is to tell is judged on the whole way.
         return None;
     }
@@ -95,32 +96,36 @@ fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<
     if !is_transport || network.fragment.is_some() || network.length == 0 {
         return None;
     }
-    let (tuple, tcp_flags) = tcp_or_udp(&linear, &network).ok()?;
+    let (tuple, tcp_flags) = tcp_or_udp::<Plain, _>(&linear, &network).ok()?;
     let (packets, length) = measured::<ETHERNET>(skb, &linear, &network)?;
     let table = BucketTable::new(maps);
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
     let hook = u32::from(HOOK);
-    let mut request = Request::new(direction(hook), length, clock::now());
+    let mut request = Request::new(direction(hook), length, now);
     request.packets = packets;
-    match tracker.fast_path(&tuple, tcp_flags, &request) {
+    let subject = Subject {
+        tuple: &tuple,
+        tcp_flags,
+        request: &request,
+    };
+    match tracker.track_at_home(&subject) {
         Ok(_) => Some(Outcome::DONE),
         Err(Some(found)) => {
-            let is_tcp = u32::from(network.protocol == protocol::TCP);
-            let flags = u32::from(tcp_flags) | is_tcp << IS_TCP;
+            let flags = u32::from(tcp_flags) | u32::from(network.protocol) << PROTOCOL;
             let sighting = Sighting::of(&found).bits();
-            Some(touch(sighting, flags, hook, packets, length))
+            Some(update_found(sighting, flags, hook, packets, length))
         }
         Err(None) => None,
     }
 }
 
-/// The bit above TCP flags that says that they are some.
-const IS_TCP: u32 = 8;
+/// Where the protocol is, above TCP flags.
+const PROTOCOL: u32 = 8;
 
 step! {
-    /// Touches what a glance has found: a handshake, or a connection that is closing or closed.
-    fn touch(sighting: u64, flags: u32, hook: u32, packets: u64, length: u64) -> Outcome {
-        let Some(maps) = Maps::new() else {
+    /// Updates what was found: a handshake, or a connection that is closing or closed.
+    fn update_found(sighting: u64, flags: u32, hook: u32, packets: u64, length: u64) -> Outcome {
+        let Some(maps) = Maps::<false>::new() else {
             return Outcome::GO_ON;
         };
         let table = BucketTable::new(maps);
@@ -128,13 +133,14 @@ step! {
         let Some(found) = table.found(Sighting::from_bits(sighting)) else {
             return Outcome::GO_ON;
         };
-        let mut request = Request::new(direction(hook), length, clock::now());
+        let mut request = Request::new(direction(hook), length, clock::now(maps.config));
         request.packets = packets;
-        let tcp_flags = (flags >> IS_TCP != 0).then_some(flags as u8);
-        if tracker.touch_found(found, tcp_flags, &request) {
-            Outcome::DONE
-        } else {
-            Outcome::GO_ON
+        let tuple = Tuple::default().with_protocol((flags >> PROTOCOL) as u8);
+        let subject = Subject { tuple: &tuple, tcp_flags: flags as u8, request: &request };
+        // Whatever else it may be, nothing has changed, and the steps begin anew.
+        match tracker.update(&found, &subject, &mut Progress::new(), None) {
+            Step::Done(_) => Outcome::DONE,
+            _ => Outcome::GO_ON,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! First fragments, remembered in a map of the kernel that forgets the least used.
 
 use aya_ebpf::bindings::BPF_ANY;
+use flowkeep_abi::FirstFragment;
 use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments};
 use flowkeep_core::tracker::Instant;
 
-use crate::abi::FirstFragment;
 use crate::maps::FIRST_FRAGMENTS;
 
 /// Seconds after which the fragments of a packet no longer belong together (RFC 8200, 4.5).
@@ -31,7 +31,8 @@ impl Fragments for FirstFragments {
             seconds: self.seconds,
             source: ports.source,
             destination: ports.destination,
-            protocol: u64::from(ports.protocol),
+            protocol: u32::from(ports.protocol),
+            length: u32::from(ports.length),
         };
         // Refused only without memory: then its later fragments are of an unknown packet.
         let _ = FIRST_FRAGMENTS.insert(&words(key), &first, u64::from(BPF_ANY));
@@ -45,6 +46,7 @@ impl Fragments for FirstFragments {
         (self.seconds.wrapping_sub(first.seconds) <= LIFETIME).then_some(FragmentPorts {
             source: first.source,
             destination: first.destination,
+            length: first.length as u16,
             protocol: first.protocol as u8,
         })
     }

@@ -7,8 +7,6 @@
 #![allow(internal_features, reason = "`word` needs the intrinsics")]
 #![feature(asm_experimental_arch, core_intrinsics)]
 
-#[path = "../../crates/flowkeep-bpf/src/abi.rs"]
-mod abi;
 mod bytes;
 mod clock;
 mod fast_path;
@@ -28,8 +26,7 @@ mod word;
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
-
-use crate::abi::hook;
+use flowkeep_abi::hook;
 
 /// Helpers and memory of some kernels are for programs under the GPL.
 #[unsafe(no_mangle)]

@@ -4,10 +4,12 @@ use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
+use flowkeep_abi::{
+    BUCKET_HEADER_WORDS, CONFIG_WORDS, FRAGMENTS, FirstFragment, HEADER_WORDS, RECORD_WORDS,
+};
 use flowkeep_core::Error;
 use flowkeep_core::table::Statistic;
 
-use crate::abi::{self, FRAGMENTS, FirstFragment};
 use crate::scratch::Scratch;
 use crate::watch::Message;
 
@@ -15,19 +17,19 @@ pub(crate) const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
 /// The table's header. It describes the table to user space; the programs do not read it.
 #[btf_map]
-static HEADER: Array<[u64; abi::HEADER_WORDS], 1, MMAPABLE> = Array::new();
+static HEADER: Array<[u64; HEADER_WORDS], 1, MMAPABLE> = Array::new();
 
 /// The bucket headers. The loader sets their number.
 #[btf_map]
-pub(crate) static BUCKETS: Array<[u64; abi::BUCKET_HEADER_WORDS], 1, MMAPABLE> = Array::new();
+pub(crate) static BUCKETS: Array<[u64; BUCKET_HEADER_WORDS], 1, MMAPABLE> = Array::new();
 
 /// The table's records. The loader sets their number.
 #[btf_map]
-pub(crate) static RECORDS: Array<[u64; abi::RECORD_WORDS], 1, MMAPABLE> = Array::new();
+pub(crate) static RECORDS: Array<[u64; RECORD_WORDS], 1, MMAPABLE> = Array::new();
 
-/// A [`Config`](abi::Config).
+/// A [`Config`](flowkeep_abi::Config).
 #[btf_map]
-pub(crate) static CONFIG: Array<[u64; abi::CONFIG_WORDS], 1, MMAPABLE> = Array::new();
+pub(crate) static CONFIG: Array<[u64; CONFIG_WORDS], 1, MMAPABLE> = Array::new();
 
 /// What the table counts, by [`Statistic`].
 #[btf_map]
@@ -37,8 +39,8 @@ pub(crate) static STATISTICS: PerCpuArray<u64, { Statistic::ALL.len() }> = PerCp
 #[btf_map]
 pub(crate) static ERRORS: PerCpuArray<u64, { Error::ALL.len() }> = PerCpuArray::new();
 
-/// An [`Event`](abi::Event) a packet that is worth it, while somebody watches. The loader sets the
-/// buffer's size.
+/// An [`Event`](flowkeep_abi::Event) a packet that is worth it, while somebody watches. The loader
+/// sets the buffer's size.
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<(), 4096> = RingBuf::new();
 

@@ -2,8 +2,8 @@
 
 use flowkeep_core::Error;
 
-/// What came of a step, in one register: a `Result` that is returned through memory has bytes that
-/// stay unset, which the verifier refuses to see copied.
+/// What is to be done next about a packet, in one register: what is returned through memory has
+/// bytes that stay unset, which the verifier refuses to see copied.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub(crate) struct Outcome(pub(crate) u32);
@@ -15,12 +15,20 @@ impl Outcome {
     pub(crate) const GO_ON: Self = Self(1);
     /// On to the next step: it is IPv6.
     pub(crate) const GO_ON_V6: Self = Self(2);
-    /// Its connection is new.
-    pub(crate) const NEW: Self = Self(3);
-    /// There is something to tell.
-    pub(crate) const TELL: Self = Self(4);
+    /// [`Step::Search`](flowkeep_core::tracker::Step::Search), in both directions.
+    pub(crate) const SEARCH: Self = Self(3);
+    /// [`Step::Search`](flowkeep_core::tracker::Step::Search), in the packet's own direction.
+    pub(crate) const SEARCH_OWN: Self = Self(4);
+    /// [`Step::Update`](flowkeep_core::tracker::Step::Update) of what the scratch has.
+    pub(crate) const UPDATE: Self = Self(5);
+    /// [`Step::Create`](flowkeep_core::tracker::Step::Create)
+    pub(crate) const CREATE: Self = Self(6);
+    /// Done, and there is an event to report.
+    pub(crate) const EMIT: Self = Self(7);
+    /// The insertion that a creation waits for, and then the creation again.
+    pub(crate) const INSERT: Self = Self(8);
     /// Errors follow, by their index.
-    const ERRORS: u32 = 5;
+    const ERRORS: u32 = 9;
 
     #[inline(always)]
     pub(crate) const fn failed(error: Error) -> Self {

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use flowkeep_core::Error;
 use flowkeep_core::packet::{
-    Bytes, Link, LinkType, Network, ipv4, ipv6, link, protocol, quoted, transport,
+    Bounded, Bytes, Link, LinkType, Network, ipv4, ipv6, link, protocol, quoted, transport,
 };
 use flowkeep_core::rules;
 use flowkeep_core::tuple::Family;
@@ -34,11 +34,16 @@ impl<const EXTENSIONS: usize> rules::Rules for Headers<EXTENSIONS> {
     const FRAGMENTS_AS_WHOLE: bool = <Rules as rules::Rules>::FRAGMENTS_AS_WHOLE;
     const FRAGMENTS_OF_ANY_PROTOCOL: bool = <Rules as rules::Rules>::FRAGMENTS_OF_ANY_PROTOCOL;
     const IPV6_FRAGMENTS: bool = <Rules as rules::Rules>::IPV6_FRAGMENTS;
+    const IPV6_FRAGMENTS_BY_NEXT_HEADER: bool =
+        <Rules as rules::Rules>::IPV6_FRAGMENTS_BY_NEXT_HEADER;
+    const REFUSE_OVERLAPS: bool = <Rules as rules::Rules>::REFUSE_OVERLAPS;
+    const STEP_OVER_AUTHENTICATION: bool = <Rules as rules::Rules>::STEP_OVER_AUTHENTICATION;
     const AH_LENGTH_BY_NEXT_HEADER: bool = <Rules as rules::Rules>::AH_LENGTH_BY_NEXT_HEADER;
     const IPV6_HEADERS: usize = EXTENSIONS;
     const EVERY_EXTENSION_HEADER: bool = <Rules as rules::Rules>::EVERY_EXTENSION_HEADER;
     const OTHER_PROTOCOLS: bool = <Rules as rules::Rules>::OTHER_PROTOCOLS;
     const CHECK_IP_HEADER: bool = <Rules as rules::Rules>::CHECK_IP_HEADER;
+    const CHECK_TRANSPORT_HEADER: bool = <Rules as rules::Rules>::CHECK_TRANSPORT_HEADER;
     const RELATE_BY_QUOTE: bool = false;
 }
 
@@ -179,6 +184,7 @@ fn the_rest<B: Bytes>(
     let fragments = &mut FirstFragments::at(scratch.now);
     let packet = transport::<AllHeaders, _>(bytes, network, settings, fragments)?;
     scratch.found_transport(network.transport);
+    scratch.end = network.end;
     scratch.packet = Seen {
         tuple: packet.tuple,
         length: packet.length,
@@ -263,8 +269,9 @@ fn quote(skb: *mut __sk_buff, family: Family) -> Outcome {
     let Some(scratch) = Scratch::get() else {
         return Outcome::DONE;
     };
-    let at = scratch.transport() + 8;
-    match quoted::<Rules, _>(&Loaded::new(skb, &mut scratch.piece), at, family) {
+    let (at, end) = (scratch.transport() + 8, scratch.end);
+    let loaded = Loaded::new(skb, &mut scratch.piece);
+    match quoted::<Rules, _>(&Bounded::new(&loaded, end), at, family) {
         Ok(quote) => {
             scratch.quote = quote;
             Outcome::GO_ON

@@ -8,7 +8,9 @@
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::rules;
-use flowkeep_core::table::{BucketTable, EvictLimit, Found, Handle, Sighting, Table};
+use flowkeep_core::table::{
+    BucketTable, EvictLimit, Existing, Found, Handle, Sighting, Stored, Table,
+};
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
@@ -16,7 +18,7 @@ use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
 use crate::rules::Rules;
 use crate::scratch::Scratch;
-use crate::watch::Witness;
+use crate::watch::Observer;
 use crate::word::Word;
 
 /// Most entries that a creation inserts: the connection's, its reply's where an endpoint reaches itself
@@ -33,11 +35,14 @@ pub(crate) struct Plan {
     made: u32,
     /// How many it has asked for in this turn.
     asked: u32,
-    /// What came of each: its sighting's bits, or a refusal as [`refusal`] has it.
+    /// What came of each: its sighting's bits, beside [`FOUND`] if it was there already, or a refusal
+    /// as [`refusal`] has it.
     results: [u64; MOST],
     /// What is to be inserted next.
     key: Tuple,
+    other: Tuple,
     entry: Entry,
+    existing: u64,
 }
 
 impl Plan {
@@ -76,17 +81,21 @@ pub(crate) fn is_waiting() -> bool {
     Plan::get().is_some_and(|plan| plan.is_waiting())
 }
 
+/// Beside a sighting: the entry was there already. No sighting has this bit.
+const FOUND: u64 = 1 << 62;
+
 /// Notes what came of the insertion that it waits for.
 #[inline(always)]
-pub(crate) fn note(result: Result<Handle<'_, Word>, Refusal>) {
+pub(crate) fn note(result: Result<Stored<Handle<'_, Word>>, Refusal>) {
     let Some(plan) = Plan::get() else {
         return;
     };
     let bits = match result {
-        Ok(handle) => {
+        Ok(Stored::Inserted(handle)) => {
             let is_first = true;
             Sighting::of(&Found { handle, is_first }).bits()
         }
+        Ok(Stored::Found(found)) => Sighting::of(&found).bits() | FOUND,
         Err(why) => refusal::bits(why),
     };
     if let Some(slot) = plan.results.get_mut(plan.made as usize) {
@@ -152,26 +161,49 @@ impl Table for Planned {
     }
 
     #[inline(always)]
-    fn insert(
+    fn store(
         &self,
         (): (),
         tuple: &Tuple,
+        other: &Tuple,
         entry: &Entry,
+        existing: Existing,
         _: Instant,
-    ) -> Result<Handle<'_, Word>, Refusal> {
+    ) -> Result<Stored<Handle<'_, Word>>, Refusal> {
         let plan = Plan::get().ok_or(Refusal::Full)?;
         plan.asked += 1;
         if plan.is_waiting() {
-            (plan.key, plan.entry) = (*tuple, *entry);
+            (plan.key, plan.other, plan.entry) = (*tuple, *other, *entry);
+            plan.existing = existing as u64;
             // It ends here, for now.
             return Err(Refusal::Full);
         }
         let bits = plan.results.get(plan.asked as usize - 1);
         let bits = *bits.ok_or(Refusal::Full)?;
-        match self.table.found(Sighting::from_bits(bits)) {
-            Some(found) => Ok(found.handle),
-            None => Err(refusal::of(bits)),
-        }
+        let found = self.table.found(Sighting::from_bits(bits & !FOUND));
+        let found = found.ok_or_else(|| refusal::of(bits))?;
+        Ok(if bits & FOUND == 0 {
+            Stored::Inserted(found.handle)
+        } else {
+            Stored::Found(found)
+        })
+    }
+
+    #[inline(always)]
+    fn give_up(&self) -> Refusal {
+        self.table.give_up()
+    }
+}
+
+/// The inverse of a cast to a number.
+#[inline(always)]
+const fn existing(number: u64) -> Existing {
+    const KEPT: u64 = Existing::Kept as u64;
+    const KEPT_UNLESS_EXPIRED: u64 = Existing::KeptUnlessExpired as u64;
+    match number {
+        KEPT => Existing::Kept,
+        KEPT_UNLESS_EXPIRED => Existing::KeptUnlessExpired,
+        _ => Existing::Overwritten,
     }
 }
 
@@ -184,10 +216,11 @@ step! {
         let Some((maps, scratch)) = Scratch::with_maps() else {
             return Outcome::DONE;
         };
-        let watched = maps.watched();
-        let table = BucketTable::with(maps, Witness { watched }, EvictLimit::Unanswered);
-        let Plan { key, entry, .. } = &scratch.plan;
-        note(table.insert(table.hash(key), key, entry, scratch.now));
+        let watched = maps.watched(scratch.now);
+        let table = BucketTable::with(maps, Observer { watched }, EvictLimit::Unassured);
+        let plan = &scratch.plan;
+        let (hash, existing) = (table.hash(&plan.key), existing(plan.existing));
+        note(table.store(hash, &plan.key, &plan.other, &plan.entry, existing, scratch.now));
         Outcome::GO_ON
     }
 }

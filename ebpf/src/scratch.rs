@@ -6,11 +6,11 @@
 
 use core::mem::offset_of;
 
+use flowkeep_abi::RECORD_WORDS;
 use flowkeep_core::table::{BucketPair, Keys};
-use flowkeep_core::tracker::Instant;
+use flowkeep_core::tracker::{Instant, Origin, Progress};
 use flowkeep_core::tuple::Tuple;
 
-use crate::abi::RECORD_WORDS;
 use crate::bytes::Piece;
 use crate::maps::SCRATCH;
 use crate::memory::Maps;
@@ -25,6 +25,8 @@ pub(crate) struct Scratch {
     network: usize,
     /// Where its transport header begins.
     transport: usize,
+    /// Where the packet ends by its IP header.
+    pub(crate) end: usize,
     pub(crate) piece: Piece,
     /// The packet.
     pub(crate) packet: Seen,
@@ -38,26 +40,26 @@ pub(crate) struct Scratch {
     pub(crate) tuple: Tuple,
     /// What is searched for, and where.
     pub(crate) keys: Keys,
-    /// Whose twins are searched for.
-    pub(crate) twin: Tuple,
     pub(crate) pair: BucketPair,
     /// What a search has found, as a [`Sighting`](flowkeep_core::table::Sighting)'s bits.
     pub(crate) sighting: u64,
-    /// How often that was asked for.
-    pub(crate) asked: u64,
     /// How far a creation has come that inserts more than one entry.
     pub(crate) plan: Plan,
-    /// What there is to tell.
-    pub(crate) news: News,
+    /// What the packet's connection is created as.
+    pub(crate) origin: Origin,
+    /// What is known from the steps before.
+    pub(crate) progress: Progress,
+    /// The event that there is to report.
+    pub(crate) event: PacketEvent,
     /// An entry that made room, as its record was.
-    pub(crate) gone: [u64; RECORD_WORDS],
-    /// Why it made room, one more than [`reason`](crate::abi::reason) numbers it; [`NOT_GONE`] if
+    pub(crate) evicted: [u64; RECORD_WORDS],
+    /// Why it made room, one more than [`reason`](flowkeep_abi::reason) numbers it; [`NOT_EVICTED`] if
     /// none did.
-    pub(crate) why: u32,
+    pub(crate) evict_reason: u32,
 }
 
-/// See [`Scratch::why`]. What a scratch has at first.
-pub(crate) const NOT_GONE: u32 = 0;
+/// See [`Scratch::evict_reason`]. What a scratch has at first.
+pub(crate) const NOT_EVICTED: u32 = 0;
 
 /// The part of a [`Packet`](flowkeep_core::packet::Packet) that tracking needs. An `Option` is not stored: the bytes of a `None`
 /// are unset, and the verifier refuses to see them copied.
@@ -71,13 +73,13 @@ pub(crate) struct Seen {
     pub(crate) later_fragment: bool,
 }
 
-/// What is told to whoever watches: parts of an [`Event`](crate::abi::Event).
+/// What is reported to whoever watches: parts of an [`Event`](flowkeep_abi::Event).
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct News {
+pub(crate) struct PacketEvent {
     /// The entry's record, or [`NO_RECORD`].
     pub(crate) record: u32,
-    /// Bytes of the packet that are worth telling.
+    /// Bytes of the packet that are worth reporting.
     pub(crate) bytes: u32,
     /// The interface's side that the program is attached to.
     pub(crate) hook: u8,
@@ -89,7 +91,7 @@ pub(crate) struct News {
     pub(crate) reopened: bool,
 }
 
-/// See [`News::record`].
+/// See [`PacketEvent::record`].
 pub(crate) const NO_RECORD: u32 = u32::MAX;
 
 impl Scratch {
@@ -106,7 +108,7 @@ impl Scratch {
     /// This processor's, and the maps.
     #[inline(always)]
     pub(crate) fn with_maps() -> Option<(Maps, &'static mut Self)> {
-        Some((Maps::new()?, Self::get()?))
+        Some((Maps::<false>::new()?, Self::get()?))
     }
 
     /// Where the packet's IP header begins.
@@ -138,5 +140,5 @@ impl Scratch {
 const _: () = {
     // Whole words, of which the map is made.
     assert!(size_of::<Scratch>().is_multiple_of(8));
-    assert!(offset_of!(Scratch, gone).is_multiple_of(8));
+    assert!(offset_of!(Scratch, evicted).is_multiple_of(8));
 };

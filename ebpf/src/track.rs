@@ -1,34 +1,36 @@
-//! The way of a packet: bytes, packet, look-up, creation.
+//! The way of a packet: bytes, packet, and core's steps, each in a function of its own.
 
 use aya_ebpf::bindings::__sk_buff;
+use flowkeep_abi::{hook, kind, reason};
 use flowkeep_core::Error;
-use flowkeep_core::entry::EntryFlags;
+use flowkeep_core::cilium::Scope;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::rules;
-use flowkeep_core::table::{
-    self, BucketPair, BucketTable, EvictLimit, Handle, Keys, Memory, Table,
-};
+use flowkeep_core::table::{BucketTable, EvictLimit, Handle, Sighting, Table};
 use flowkeep_core::tracker::{
-    Change, Creation, Direction, Observation, Request, Status, Tracker, originated,
+    Direction, Progress, ROUNDS, Request, Status, Step, Subject, Tracker, Verdict,
 };
-use flowkeep_core::tuple::{Family, Flags};
+use flowkeep_core::tuple::{Family, Flags, Tuple};
 
-use crate::abi::{hook, kind, reason};
 use crate::clock;
 use crate::fast_path::fast_path;
 use crate::maps::ERRORS;
-use crate::memory::{Maps, Searched};
+use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
 use crate::parse;
 use crate::per_cpu;
 use crate::planned::{self, Planned};
 use crate::rules::Rules;
-use crate::scratch::{NO_RECORD, NOT_GONE, Scratch};
-use crate::watch::{self, Witness};
+use crate::scratch::{NO_RECORD, NOT_EVICTED, Scratch};
+use crate::watch::{self, Observer};
 use crate::word::Word;
 
 /// An ICMP error is related by what it quotes; else by an entry of its own.
 const BY_QUOTE: bool = <Rules as rules::Rules>::RELATE_BY_QUOTE;
+
+/// More than a packet can take: it goes back a step [`ROUNDS`] times at most, and there are three
+/// steps from the first to the last, and two more for each insertion that is made in between.
+const STEPS: u32 = if planned::IS_NEEDED { 8 } else { 3 } * (ROUNDS + 1);
 
 /// Tracks a packet. `ETHERNET` says whether it has an Ethernet header, or begins with its IP
 /// header; `HOOK` is one of [`hook`].
@@ -37,18 +39,17 @@ pub(crate) fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) {
     if fast_path::<ETHERNET, HOOK>(skb) == Outcome::DONE {
         return;
     }
-    let Some(scratch) = Scratch::get() else {
+    let Some((maps, scratch)) = Scratch::with_maps() else {
         return;
     };
-    scratch.now = clock::now();
-    scratch.news.reopened = false;
+    scratch.now = clock::now(maps.config);
     let outcome = steps::<ETHERNET, HOOK>(skb, scratch);
     const REFUSED: Outcome = Outcome::failed(Error::NotCreated(Refusal::Full));
-    let refused = outcome == REFUSED && Maps::new().is_some_and(|maps| maps.watched());
-    if outcome == Outcome::TELL || refused {
-        scratch.news.hook = HOOK;
-        scratch.news.ethernet = ETHERNET;
-        watch::tell(skb, scratch);
+    let refused = outcome == REFUSED && maps.watched(scratch.now);
+    if outcome == Outcome::EMIT || refused {
+        scratch.event.hook = HOOK;
+        scratch.event.ethernet = ETHERNET;
+        watch::emit(skb, scratch);
     }
     if let Some(error) = outcome.error() {
         per_cpu::increment(&ERRORS, error);
@@ -76,77 +77,61 @@ fn steps<const ETHERNET: bool, const HOOK: u8>(
         }
         return relate(u32::from(HOOK));
     }
-    search(u32::from(HOOK), 0);
-    let mut found = look_up_from::<HOOK>();
-    if found == Outcome::NEW && scratch.asked > 1 {
-        // The entry of the reverse direction was of no use. This happens once.
-        search(u32::from(HOOK), 1);
-        found = look_up_from::<HOOK>();
+    scratch.progress = Progress::new();
+    scratch.evict_reason = NOT_EVICTED;
+    let mut next = Outcome::SEARCH;
+    for _ in 0..STEPS {
+        next = match next {
+            Outcome::SEARCH => search(u32::from(HOOK), 0),
+            Outcome::SEARCH_OWN => search(u32::from(HOOK), 1),
+            Outcome::UPDATE => update_from::<HOOK>(),
+            Outcome::CREATE => {
+                originate(u32::from(HOOK));
+                planned::begin();
+                create()
+            }
+            Outcome::INSERT if planned::IS_NEEDED => {
+                planned::insert();
+                // What made room is reported at once.
+                scratch.event.hook = HOOK;
+                scratch.event.ethernet = ETHERNET;
+                watch::emit_evicted(skb, scratch);
+                create()
+            }
+            _ => break,
+        };
     }
-    if !BY_QUOTE && is_error && found == Outcome::NEW {
-        // It is about no connection that is known, and makes none.
-        Outcome::failed(Error::QuoteUnknown)
-    } else if found == Outcome::NEW {
-        let hook = originate(u32::from(HOOK)).0;
-        if planned::IS_NEEDED {
-            create_in_turns::<ETHERNET, HOOK>(skb, hook)
-        } else {
-            create(hook)
-        }
-    } else {
-        found
-    }
-}
-
-/// Creates a connection with an entry for ICMP errors.
-#[inline(always)]
-fn create_in_turns<const ETHERNET: bool, const HOOK: u8>(
-    skb: *mut __sk_buff,
-    hook: u32,
-) -> Outcome {
-    if let Some(scratch) = Scratch::get() {
-        // Of what made room is told at once.
-        scratch.news.hook = HOOK;
-        scratch.news.ethernet = ETHERNET;
-    }
-    planned::begin();
-    let mut created = Outcome::DONE;
-    for _ in 0..=planned::MOST {
-        planned::turn();
-        created = create(hook);
-        if !planned::is_waiting() {
-            break;
-        }
-        planned::insert();
-        watch::tell_gone(skb);
-    }
-    created
+    next
 }
 
 #[inline(always)]
-fn look_up_from<const HOOK: u8>() -> Outcome {
+fn update_from<const HOOK: u8>() -> Outcome {
     match HOOK {
-        hook::EGRESS => look_up_egress(),
-        hook::INGRESS => look_up_ingress(),
-        _ => look_up_forward(),
+        hook::EGRESS => update_egress(),
+        hook::INGRESS => update_ingress(),
+        _ => update_forward(),
     }
 }
 
 step! {
     /// Searches for the packet's connection: in both directions, or only in its own.
     fn search(hook: u32, own: u32) -> Outcome {
-        let Some((maps, scratch)) = Scratch::with_maps() else {
+        let (Some(maps), Some(scratch)) = (Maps::<true>::new(), Scratch::get()) else {
             return Outcome::DONE;
         };
-        let tuple = &scratch.packet.tuple;
-        let [reverse, forward] = Request::new(direction(hook), 0, scratch.now).keys(tuple);
-        let first = if own == 0 { reverse } else { forward };
-        let pair = BucketPair::new(maps.seed().hash(tuple), maps.buckets());
-        // In place: most packets come to here, and no further call is worth its time.
-        let found = table::search(&maps, pair, &Keys::pair(first, forward));
-        scratch.sighting = if own == 0 { found } else { found.of_second() }.bits();
-        scratch.asked = 0;
-        Outcome::DONE
+        let table = BucketTable::new(maps);
+        let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
+        let tuple = scratch.packet.tuple;
+        let request = Request::new(direction(hook), 0, scratch.now);
+        let subject = Subject { tuple: &tuple, tcp_flags: 0, request: &request };
+        let scope = if own == 0 { Scope::Both } else { Scope::Forward };
+        match tracker.search(table.hash(&tuple), &subject, scope, &mut scratch.progress) {
+            Step::Update(found) => {
+                scratch.sighting = Sighting::of(&found).bits();
+                Outcome::UPDATE
+            }
+            _ => Outcome::CREATE,
+        }
     }
 }
 
@@ -160,66 +145,83 @@ pub(crate) const fn direction(hook: u32) -> Direction {
 }
 
 step! {
-    /// Looks up a packet that leaves the host.
-    fn look_up_egress() -> Outcome {
-        look_up(Direction::Egress)
+    /// Updates the entry of a packet that leaves the host.
+    fn update_egress() -> Outcome {
+        update(Direction::Egress)
     }
 }
 
 step! {
-    /// Looks up a packet that arrives at the host.
-    fn look_up_ingress() -> Outcome {
-        look_up(Direction::Ingress)
+    /// Updates the entry of a packet that arrives at the host.
+    fn update_ingress() -> Outcome {
+        update(Direction::Ingress)
     }
 }
 
 step! {
-    /// Looks up a packet that passes by.
-    fn look_up_forward() -> Outcome {
-        look_up(Direction::Forwarded)
+    /// Updates the entry of a packet that passes by.
+    fn update_forward() -> Outcome {
+        update(Direction::Forwarded)
     }
 }
 
 #[inline(always)]
-fn look_up(direction: Direction) -> Outcome {
+fn update(direction: Direction) -> Outcome {
     let Some((maps, scratch)) = Scratch::with_maps() else {
         return Outcome::DONE;
     };
-    let table = BucketTable::new(Searched(maps));
+    let table = BucketTable::new(maps);
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
-    let (tuple, tcp_flags) = (&scratch.packet.tuple, scratch.packet.tcp_flags);
+    let Some(found) = table.found(Sighting::from_bits(scratch.sighting)) else {
+        return Outcome::DONE;
+    };
+    let tuple = if BY_QUOTE {
+        Tuple::default().with_protocol(scratch.packet.tuple.protocol())
+    } else {
+        scratch.packet.tuple
+    };
     let mut request = Request::new(direction, scratch.length, scratch.now);
     request.packets = scratch.packets;
-    let found = tracker.lookup_tuple(table.hash(tuple), tuple, tcp_flags, &request, None);
-    let Some(handle) = found.handle else {
-        scratch.news.reopened |= found.reopened;
-        return Outcome::NEW;
+    let subject = Subject {
+        tuple: &tuple,
+        tcp_flags: scratch.packet.tcp_flags,
+        request: &request,
+    };
+    match tracker.update(&found, &subject, &mut scratch.progress, None) {
+        Step::Done(verdict) => done(maps, scratch, &verdict),
+        Step::Search(Scope::Both) => Outcome::SEARCH,
+        Step::Search(_) => Outcome::SEARCH_OWN,
+        Step::Update(_) => Outcome::UPDATE,
+        Step::Create => Outcome::CREATE,
+    }
+}
+
+/// Notes the event that there is to report, if there is one and somebody watches.
+#[inline(always)]
+fn done(
+    maps: Maps,
+    scratch: &mut Scratch,
+    verdict: &Verdict<Handle<'_, Word>>,
+) -> Outcome {
+    if let Some(error) = verdict.reason {
+        return Outcome::failed(error);
+    }
+    let (Some(change), Some(handle)) = (verdict.change, verdict.handle) else {
+        return Outcome::DONE;
     };
     // The entry that an error was related by is not that of its connection.
-    if !maps.watched() || !BY_QUOTE && found.status == Status::Related {
+    let unrelated = !BY_QUOTE && verdict.status == Status::Related;
+    if unrelated || !maps.watched(scratch.now) {
         return Outcome::DONE;
     }
-    let record = handle.record();
-    let stored = record.tuple();
-    let responder_comes_in = !stored.flags().contains(Flags::IN);
-    let change = Change::of(&Observation {
-        status: found.status,
-        reopened: found.reopened || scratch.news.reopened,
-        reported: found.monitor.is_some_and(|bytes| bytes != 0),
-        tcp_flags,
-        first_of_responder: record.packets(responder_comes_in) == request.packets,
-        alive: !record.entry_flags().contains(EntryFlags::CLOSED),
-    });
-    let Some(change) = change else {
-        return Outcome::DONE;
-    };
-    scratch.tuple = stored;
-    scratch.news.reopened |= found.reopened;
-    scratch.news.status = found.status as u8;
-    scratch.news.record = handle.index();
-    scratch.news.kind = watch::number(change);
-    scratch.news.bytes = maps.config.settings.report_headers;
-    Outcome::TELL
+    let event = &mut scratch.event;
+    event.status = verdict.status as u8;
+    event.reopened = verdict.reopened;
+    event.record = handle.index();
+    event.kind = watch::number(change);
+    event.bytes = maps.config.settings.report_headers;
+    scratch.tuple = handle.record().tuple();
+    Outcome::EMIT
 }
 
 step! {
@@ -231,99 +233,85 @@ step! {
         let table = BucketTable::new(maps);
         let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
         let request = Request::new(direction(hook), scratch.length, scratch.now);
-        match tracker.relate(table.hash(&scratch.quote), &scratch.quote, &request) {
-            Ok(found) => {
-            let Some(handle) = found.handle else {
-                return Outcome::DONE;
-            };
-            if !maps.watched() {
-                return Outcome::DONE;
-            }
-            scratch.tuple = handle.record().tuple();
-            scratch.news.reopened = false;
-            scratch.news.status = Status::Related as u8;
-            scratch.news.record = handle.index();
-            scratch.news.kind = kind::RELATED;
-            scratch.news.bytes = maps.config.settings.report_headers;
-            Outcome::TELL
-        }
-        Err(error) => Outcome::failed(error),
-        }
+        let verdict = tracker.relate(table.hash(&scratch.quote), &scratch.quote, &request);
+        done(maps, scratch, &verdict)
     }
 }
 
 step! {
-    /// Finds the tuple that a new connection is created under. Returns the hook that its first
-    /// packet counts as of.
+    /// Finds what a new connection is created as.
     fn originate(hook: u32) -> Outcome {
         let Some(scratch) = Scratch::get() else {
-            return Outcome(hook);
+            return Outcome::DONE;
         };
-        let request = Request::new(direction(hook), scratch.length, scratch.now);
-        let tuple = request.tuple_of_new(&scratch.packet.tuple);
-        let tcp_flags = scratch.packet.tcp_flags;
-        let (tuple, direction) = originated(tuple, request.direction, tcp_flags);
-        scratch.tuple = tuple;
-        Outcome(u32::from(match direction {
-            Direction::Egress => hook::EGRESS,
-            Direction::Ingress => hook::INGRESS,
-            _ => hook::FORWARD,
-        }))
+        let request = Request::new(direction(hook), 0, scratch.now);
+        let subject = Subject {
+            tuple: &scratch.packet.tuple,
+            tcp_flags: scratch.packet.tcp_flags,
+            request: &request,
+        };
+        scratch.origin = subject.origin();
+        Outcome::GO_ON
     }
 }
 
 step! {
-    /// Creates a connection whose first packet counts as of this hook.
-    fn create(hook: u32) -> Outcome {
+    /// Creates a connection, or finds that another processor has just done so.
+    fn create() -> Outcome {
         let Some((maps, scratch)) = Scratch::with_maps() else {
             return Outcome::DONE;
         };
-        let watched = maps.watched();
-        scratch.why = NOT_GONE;
         if planned::IS_NEEDED {
-            create_in(&Planned::new(maps), maps, scratch, hook, watched)
+            planned::turn();
+            let created = create_in(&Planned::new(maps), maps, scratch);
+            if planned::is_waiting() {
+                Outcome::INSERT
+            } else {
+                created
+            }
         } else {
-            let table = BucketTable::with(maps, Witness { watched }, EvictLimit::Unanswered);
-            create_in(&table, maps, scratch, hook, watched)
+            let watched = maps.watched(scratch.now);
+            let table = BucketTable::with(maps, Observer { watched }, EvictLimit::Unassured);
+            create_in(&table, maps, scratch)
         }
     }
 }
 
 #[inline(always)]
-fn create_in<T>(table: &T, maps: Maps, scratch: &mut Scratch, hook: u32, watched: bool) -> Outcome
+fn create_in<T>(table: &T, maps: Maps, scratch: &mut Scratch) -> Outcome
 where
     T: for<'t> Table<Handle<'t> = Handle<'t, Word>>,
 {
-    let (direction, tcp_flags) = (direction(hook), scratch.packet.tcp_flags);
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, table);
-    let mut creation = Creation::new(direction, tcp_flags, scratch.length, scratch.now);
-    creation.packets = scratch.packets;
-    creation.related = true;
-    let created = tracker.create(&mut scratch.tuple, &creation);
-    scratch.news.bytes = maps.config.settings.report_headers;
-    scratch.news.status = Status::New as u8;
-    match created {
-        Ok(handle) => {
-            scratch.news.record = handle.index();
-            scratch.news.kind = if scratch.news.reopened {
-                kind::REOPENED
-            } else {
-                kind::NEW
-            };
-            if watched {
-                Outcome::TELL
-            } else {
-                Outcome::DONE
+    // Which side the packet counts for is known already.
+    let mut request = Request::new(Direction::Forwarded, scratch.length, scratch.now);
+    request.packets = scratch.packets;
+    let hash = table.hash(&scratch.packet.tuple);
+    let subject = Subject {
+        tuple: &scratch.packet.tuple,
+        tcp_flags: scratch.packet.tcp_flags,
+        request: &request,
+    };
+    let step = tracker.create_as(hash, &scratch.origin, &subject, &mut scratch.progress);
+    match step {
+        Step::Done(verdict) => {
+            let outcome = done(maps, scratch, &verdict);
+            if outcome.error().is_some() {
+                scratch.tuple = scratch.origin.tuple();
+                scratch.event.record = NO_RECORD;
+                scratch.event.kind = kind::REFUSED;
+                scratch.event.bytes = maps.config.settings.report_headers;
+                scratch.event.reason = match verdict.reason {
+                    Some(Error::NotCreated(Refusal::Contended)) => reason::CONTENDED,
+                    _ => reason::FULL,
+                };
             }
+            outcome
         }
-        Err(error) => {
-            scratch.news.record = NO_RECORD;
-            scratch.news.kind = kind::REFUSED;
-            scratch.news.reason = match error {
-                Error::NotCreated(Refusal::Contended) => reason::CONTENDED,
-                _ => reason::FULL,
-            };
-            Outcome::failed(error)
+        Step::Update(found) => {
+            scratch.sighting = Sighting::of(&found).bits();
+            Outcome::UPDATE
         }
+        _ => Outcome::SEARCH,
     }
 }

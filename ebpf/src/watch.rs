@@ -1,18 +1,18 @@
-//! Telling whoever watches what happens.
+//! Events for whoever watches.
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_ringbuf_output, bpf_skb_load_bytes};
+use flowkeep_abi::{Event, MOST_CAPTURED, RECORD_WORDS, kind, reason};
 use flowkeep_core::rules;
 use flowkeep_core::table::{EvictReason, Evicted, EvictionObserver, Word};
 use flowkeep_core::tracker::Change;
 use flowkeep_core::tuple::Flags;
 
-use crate::abi::{Event, MOST_CAPTURED, RECORD_WORDS, kind, reason};
 use crate::maps::{EVENTS, LOST, MESSAGE, RECORDS};
 use crate::outcome::{Outcome, step};
 use crate::per_cpu;
 use crate::rules::Rules;
-use crate::scratch::{NO_RECORD, NOT_GONE, Scratch};
+use crate::scratch::{NO_RECORD, NOT_EVICTED, Scratch};
 
 /// An event, and what follows it.
 #[repr(C)]
@@ -24,37 +24,37 @@ pub(crate) struct Message {
 /// A record's words that are its tuple's.
 const TUPLE: core::ops::Range<usize> = 1..6;
 
-/// Remembers what is replaced, if somebody watches.
-pub(crate) struct Witness {
+/// Remembers what is evicted, if somebody watches.
+pub(crate) struct Observer {
     pub(crate) watched: bool,
 }
 
-impl EvictionObserver for Witness {
+impl EvictionObserver for Observer {
     #[inline(always)]
-    fn on_evict<W: Word>(&self, why: EvictReason, gone: &Evicted<'_, W>) {
+    fn on_evict<W: Word>(&self, why: EvictReason, evicted: &Evicted<'_, W>) {
         if !self.watched {
             return;
         }
         // Entries for ICMP errors are nobody's connection.
         let for_errors =
-            <Rules as rules::Rules>::RELATED_ENTRY && gone.tuple().flags().contains(Flags::RELATED);
+            <Rules as rules::Rules>::RELATED_ENTRY && evicted.tuple().flags().contains(Flags::RELATED);
         let Some(scratch) = Scratch::get().filter(|_| !for_errors) else {
             return;
         };
         // SAFETY: a record is so many words.
-        let words = unsafe { &*core::ptr::from_ref(gone.record()).cast::<[W; RECORD_WORDS]>() };
-        for (to, from) in scratch.gone.iter_mut().zip(words) {
+        let words = unsafe { &*core::ptr::from_ref(evicted.record()).cast::<[W; RECORD_WORDS]>() };
+        for (to, from) in scratch.evicted.iter_mut().zip(words) {
             *to = from.load();
         }
         // The slot is claimed already.
-        scratch.gone[0] = gone.state();
+        scratch.evicted[0] = evicted.state();
         let reason = match why {
             EvictReason::Overwritten => reason::OVERWRITTEN,
             EvictReason::Expired => reason::EXPIRED,
             EvictReason::Closed => reason::CLOSED,
-            EvictReason::Unanswered => reason::UNANSWERED,
+            EvictReason::Unassured => reason::UNASSURED,
         };
-        scratch.why = 1 + u32::from(reason);
+        scratch.evict_reason = 1 + u32::from(reason);
     }
 }
 
@@ -70,30 +70,25 @@ pub(crate) const fn number(change: Change) -> u8 {
     }
 }
 
-/// Tells of the entry that made room, if one did, and then of the packet at hand.
+/// Reports the entry that made room, if one did, and then the packet at hand.
 #[inline(always)]
-pub(crate) fn tell(skb: *mut __sk_buff, scratch: &mut Scratch) {
-    if scratch.why != NOT_GONE {
-        send(skb, 1);
-        scratch.why = NOT_GONE;
-    }
+pub(crate) fn emit(skb: *mut __sk_buff, scratch: &mut Scratch) {
+    emit_evicted(skb, scratch);
     send(skb, 0);
 }
 
-/// Tells of the entry that made room, if one did.
+/// Reports the entry that made room, if one did.
 #[inline(always)]
-pub(crate) fn tell_gone(skb: *mut __sk_buff) {
-    if let Some(scratch) = Scratch::get()
-        && scratch.why != NOT_GONE
-    {
+pub(crate) fn emit_evicted(skb: *mut __sk_buff, scratch: &mut Scratch) {
+    if scratch.evict_reason != NOT_EVICTED {
         send(skb, 1);
-        scratch.why = NOT_GONE;
+        scratch.evict_reason = NOT_EVICTED;
     }
 }
 
 step! {
     /// Sends an event: about the entry that made room, or about the packet.
-    fn send(skb: *mut __sk_buff, gone: u32) -> Outcome {
+    fn send(skb: *mut __sk_buff, evicted: u32) -> Outcome {
         let (Some(scratch), Some(message)) = (Scratch::get(), MESSAGE.get_ptr_mut(0)) else {
             return Outcome::DONE;
         };
@@ -101,22 +96,22 @@ step! {
         // SAFETY: an element is as large and as aligned as a message, any bytes are one, and nobody
         // else uses this processor's.
         let Message { event, bytes } = unsafe { &mut *message };
-        let news = scratch.news;
-        if gone != 0 {
-            event.record = scratch.gone;
-            (event.kind, event.reason) = (kind::REPLACED, scratch.why.wrapping_sub(1) as u8);
+        let packet = scratch.event;
+        if evicted != 0 {
+            event.record = scratch.evicted;
+            (event.kind, event.reason) = (kind::EVICTED, scratch.evict_reason.wrapping_sub(1) as u8);
         } else {
-            record(&mut event.record, news.record, scratch);
-            (event.kind, event.reason) = (news.kind, news.reason);
+            record(&mut event.record, packet.record, scratch);
+            (event.kind, event.reason) = (packet.kind, packet.reason);
         }
         event.time = scratch.now.ticks;
         event.packet = scratch.packet.tuple;
         event.length = scratch.length;
         event.packets = scratch.packets as u32;
-        event.hook = news.hook;
-        event.ethernet = u8::from(news.ethernet);
-        event.status = news.status;
-        event.reopened = u8::from(news.reopened);
+        event.hook = packet.hook;
+        event.ethernet = u8::from(packet.ethernet);
+        event.status = packet.status;
+        event.reopened = u8::from(packet.reopened);
         event.tcp_flags = scratch.packet.tcp_flags;
         [event.icmp_type, event.icmp_code] = scratch.packet.icmp;
         // SAFETY: the kernel passes a valid context.
@@ -124,7 +119,7 @@ step! {
             event.whole = (*skb).len;
             event.ifindex = (*skb).ifindex;
         }
-        let captured = capture(skb, bytes, news.bytes.min(event.whole));
+        let captured = capture(skb, bytes, packet.bytes.min(event.whole));
         event.captured = captured;
         let length = size_of::<Event>() as u64 + u64::from(captured);
         let map = (&raw const EVENTS).cast_mut().cast();

@@ -8,8 +8,9 @@
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::intrinsics::AtomicOrdering::{AcqRel, Acquire, Relaxed};
-use core::intrinsics::{atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg, atomic_xor};
+use core::intrinsics::{atomic_and, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg, atomic_xor};
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use flowkeep_core::table;
 
 use crate::maps::WEAKLY_ORDERED;
@@ -97,9 +98,24 @@ impl table::Word for Word {
     }
 
     #[inline(always)]
-    fn set(&self, bits: u64) {
+    fn fetch_add(&self, value: u64) -> u64 {
         // SAFETY: `self` is a valid, aligned word.
-        unsafe { atomic_or::<u64, u64, { Relaxed }>(self.0.get(), bits) };
+        //
+        // Not relaxed: LLVM 22 then makes `lock +=` of it, which returns nothing, and reads the
+        // result all the same.
+        unsafe { atomic_xadd::<u64, u64, { AcqRel }>(self.0.get(), value) }
+    }
+
+    #[inline(always)]
+    fn fetch_or(&self, bits: u64) -> u64 {
+        // SAFETY: `self` is a valid, aligned word.
+        unsafe { atomic_or::<u64, u64, { AcqRel }>(self.0.get(), bits) }
+    }
+
+    #[inline(always)]
+    fn mask(&self, bits: u64) {
+        // SAFETY: `self` is a valid, aligned word.
+        unsafe { atomic_and::<u64, u64, { Relaxed }>(self.0.get(), bits) };
     }
 
     #[inline(always)]
@@ -112,8 +128,12 @@ impl table::Word for Word {
         fence();
     }
 
+    /// The clock takes as long as a line from another processor's cache.
     #[inline(always)]
-    fn relax() {}
+    fn relax() {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_ns() };
+    }
 }
 
 /// What is exchanged for the sake of the order that comes with it.

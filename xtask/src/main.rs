@@ -1,15 +1,14 @@
 //! What a developer of Flowkeep does often: `cargo xtask --help`.
 
-mod agree;
-mod bench;
 mod bpf;
-mod generate;
 mod live;
+mod program;
 mod test;
-mod verify;
 mod workspace;
 
 use clap::{Parser, Subcommand};
+
+use self::program::Program;
 
 /// What a developer of Flowkeep does often.
 #[derive(Parser)]
@@ -21,26 +20,27 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Generate(generate::Args),
-    Bench(bench::Args),
-    Bpf(bpf::Args),
-    Verify(verify::Args),
-    Agree(agree::Args),
     Test(test::Args),
     Live(live::Args),
-    #[command(hide = true)]
-    Measure(bench::measure::Args),
+    Bpf(bpf::Args),
+    /// Write a capture of made-up traffic, and the truth about its connections.
+    Generate(program::Args),
+    /// Replay generated captures, and compare every connection with the truth.
+    Verify(program::Args),
+    /// Replay captures, and compare every connection with what other tools recorded of it.
+    Agree(program::Args),
+    /// Measure.
+    Bench(program::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
-        Command::Generate(args) => generate::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Bpf(args) => bpf::run(&args),
-        Command::Verify(args) => verify::run(&args),
-        Command::Agree(args) => agree::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Live(args) => live::run(&args),
-        Command::Measure(args) => bench::measure::run(&args),
+        Command::Bpf(args) => bpf::run(&args),
+        Command::Generate(args) => Program::GENERATE.run(&args),
+        Command::Verify(args) => Program::VERIFY.run(&args),
+        Command::Agree(args) => Program::AGREE.run(&args),
+        Command::Bench(args) => Program::BENCH.run(&args),
     }
 }

@@ -1,9 +1,7 @@
-//! Where things are in the checkout, and how to build them.
+//! Where things are in the checkout.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-use anyhow::{Context, Result, ensure};
 
 /// The checkout's root.
 pub(crate) fn root() -> &'static Path {
@@ -17,36 +15,7 @@ pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Where the command `flowkeep` is: `given`, else one built for release.
-///
-/// # Errors
-/// If there is no such program, or cargo fails, which says why.
-pub(crate) fn flowkeep(given: Option<&Path>) -> Result<PathBuf> {
-    if let Some(program) = given {
-        ensure!(
-            program.is_file(),
-            "there is no program {}",
-            program.display()
-        );
-        return Ok(std::path::absolute(program)?);
-    }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--package",
-            "flowkeep",
-            "--features",
-            "cli",
-            "--bin",
-            "flowkeep",
-        ])
-        .arg("--manifest-path")
-        .arg(root().join("Cargo.toml"))
-        .status()
-        .context("cannot start cargo")?;
-    ensure!(status.success(), "cannot build flowkeep");
-    Ok(target_dir().join("release").join("flowkeep"))
+/// The cargo that has started this program.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }

@@ -1,4 +1,4 @@
-//! The programs' [`Config`], in this program's memory.
+//! The programs' [`Config`], mapped into this process.
 
 use std::mem::offset_of;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,18 +9,20 @@ use flowkeep_core::settings::Settings;
 use flowkeep_core::table::Seed;
 use flowkeep_memory::Words;
 
-use crate::Error;
 use crate::abi::{CONFIG_WORDS, Config, VERSION, rules};
+use crate::clock::MILLISECOND;
 use crate::maps::words;
+use crate::{Clock, Error};
 
-/// The config, mapped for as long as this lives. Each change is of single words, which the programs
-/// see from their next packet on.
+/// The config, mapped for as long as this lives. A change is made word by word; the programs see it
+/// from their next packet on.
 #[derive(Debug)]
 pub(crate) struct MappedConfig(Words);
 
 const VERSION_WORD: usize = offset_of!(Config, version) / 8;
 const WATCHED_WORD: usize = offset_of!(Config, watched) / 8;
 const RULES_WORD: usize = offset_of!(Config, rules) / 8;
+const SUSPENDED_WORD: usize = offset_of!(Config, suspended) / 8;
 const SETTINGS: usize = offset_of!(Config, settings);
 const SETTINGS_WORDS: std::ops::Range<usize> = SETTINGS / 8..offset_of!(Config, buckets) / 8;
 
@@ -45,6 +47,7 @@ impl MappedConfig {
         self.0[VERSION_WORD].store(VERSION, Relaxed);
         self.0[RULES_WORD].store(rules::number(rules), Relaxed);
         self.set(settings);
+        self.set_clock();
     }
 
     /// Changes the settings.
@@ -72,13 +75,28 @@ impl MappedConfig {
         rules::from_number(self.0[RULES_WORD].load(Relaxed))
     }
 
-    /// Whether the programs are to send events.
-    pub(crate) fn watch(&self, on: bool) {
-        self.0[WATCHED_WORD].store(u64::from(on), Relaxed);
+    /// Tells the programs how long the machine was suspended so far.
+    pub(crate) fn set_clock(&self) {
+        let suspended = Clock::now().suspended();
+        let word = &self.0[SUSPENDED_WORD];
+        // Its two clocks are not read in the same instant.
+        if word.load(Relaxed).abs_diff(suspended) > MILLISECOND {
+            word.store(suspended, Relaxed);
+        }
+    }
+
+    /// Until when the programs send events, in ticks of their clock: see [`Config::watched`].
+    pub(crate) fn watched(&self) -> u64 {
+        self.0[WATCHED_WORD].load(Relaxed)
+    }
+
+    /// Has the programs send events until then.
+    pub(crate) fn set_watched(&self, until: u64) {
+        self.0[WATCHED_WORD].store(until, Relaxed);
     }
 }
 
-/// Writes settings as they lie in memory. What is between the fields stays as it is.
+/// Writes settings in their layout in memory. Padding stays as it is.
 fn write(settings: &Settings, bytes: &mut [u8]) {
     let Settings {
         tcp,

@@ -1,4 +1,4 @@
-//! What interfaces are.
+//! Kinds of interfaces.
 
 use std::io::{self, ErrorKind};
 
@@ -6,7 +6,7 @@ use nix::ifaddrs::getifaddrs;
 
 use crate::Error;
 
-/// What the packets of an interface begin with.
+/// The header with which the packets of an interface begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Device {
     /// An Ethernet header.
@@ -16,7 +16,7 @@ pub enum Device {
 }
 
 impl Device {
-    /// What an interface of the current network namespace is.
+    /// The kind of an interface of the current network namespace.
     ///
     /// # Errors
     /// [`Error::Interface`] and [`Error::Kind`].
@@ -25,7 +25,7 @@ impl Device {
             interface: interface.to_owned(),
             source,
         };
-        // Not from /sys, which shows the namespace that it was mounted in.
+        // Not from /sys, which shows the namespace in which it was mounted.
         let mut addresses = getifaddrs()
             .map_err(|error| failed(error.into()))?
             .filter(|address| address.interface_name == interface)
@@ -35,7 +35,7 @@ impl Device {
             return Err(failed(missing));
         }
         let kind = addresses.find_map(|address| Some(address.address?.as_link_addr()?.hatype()));
-        // Devices without a link header have no address for it either (tun, WireGuard).
+        // Devices without a link header have no link address (tun, WireGuard).
         let Some(kind) = kind else {
             return Ok(Self::Ip);
         };

@@ -1,4 +1,4 @@
-//! What can go wrong between a program and its programs in the kernel.
+//! Why something could not be done.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use flowkeep_core::rules::RuleSet;
 use flowkeep_core::table::LayoutError;
 
-/// Why something could not be done.
+/// Why loading, attaching or reading programs and their maps failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refuses the programs or their maps.
     #[error("the kernel refuses the programs: {0}")]
     Load(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A table of no buckets, or of more than records can be numbered.
-    #[error("a table of {0} buckets is not possible: there have to be between 1 and {most}", most = crate::abi::MAX_BUCKETS)]
+    /// A table with no buckets, or with more than [`MAX_BUCKETS`](crate::abi::MAX_BUCKETS).
+    #[error("a table cannot have {0} buckets: it has between 1 and {most}", most = crate::abi::MAX_BUCKETS)]
     Size(u32),
     /// A map can't be read or written.
     #[error("the map {name}: {source}")]
@@ -24,10 +24,10 @@ pub enum Error {
         /// What the system said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The table can't be mapped into this program's memory.
+    /// The table can't be mapped into this process.
     #[error("the table can't be mapped: {0}")]
     Mapping(#[source] io::Error),
-    /// There is no such interface, or what it is can't be read.
+    /// There is no such interface, or its kind can't be read.
     #[error("{interface}: {source}")]
     Interface {
         /// Its name.
@@ -35,7 +35,7 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// An interface whose packets begin with a header that the programs do not know.
+    /// The interface's packets begin with a header that the programs do not know.
     #[error("{interface}: devices of kind {kind} are not tracked (see ARPHRD in linux/if_arp.h)")]
     Kind {
         /// Its name.
@@ -44,14 +44,14 @@ pub enum Error {
         kind: u32,
     },
     /// The kernel refuses to attach a program.
-    #[error("{interface}: the kernel refuses to attach: {source}")]
+    #[error("{interface}: the kernel refuses to attach the program: {source}")]
     Attach {
         /// The interface's name.
         interface: String,
         /// What the system said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Another program of Flowkeep is attached by a filter, of which an interface has one.
+    /// Another Flowkeep is attached by a filter; an interface has one.
     #[error(
         "{interface}: another flowkeep is attached there by a filter; detach it first, or use its table"
     )]
@@ -59,7 +59,20 @@ pub enum Error {
         /// The interface's name.
         interface: String,
     },
-    /// What is pinned for an interface is attached to one of another network namespace.
+    /// Another user's process has the name that belongs to the owner of a filter.
+    #[error(
+        "{interface}: process {process} of user {user} has the name that belongs to the owner of \
+         Flowkeep's filter there; end that process first"
+    )]
+    NameTaken {
+        /// The interface's name.
+        interface: String,
+        /// The process.
+        process: i32,
+        /// Its user.
+        user: u32,
+    },
+    /// The pin for an interface is that of an interface in another network namespace.
     #[error(
         "{interface}: {} is attached to an interface of that name in another network namespace; pin to another folder", path.display()
     )]
@@ -69,7 +82,7 @@ pub enum Error {
         /// The pin.
         path: PathBuf,
     },
-    /// A filter can't be detached from here.
+    /// A filter of another network namespace can't be detached.
     #[error(
         "{interface}: {} is a filter in another network namespace: detach it there, or remove that \
          file if the namespace has gone", path.display()
@@ -80,16 +93,16 @@ pub enum Error {
         /// The filter's pin.
         path: PathBuf,
     },
-    /// A program is to be pinned, but the maps are not.
-    #[error("there is no folder to pin to")]
+    /// A program is to be pinned, but the table is not.
+    #[error("the table is not pinned to a folder")]
     NoFolder,
     /// Nothing is pinned to a folder.
     #[error("no table is pinned to {}: is flowkeep running?", .0.display())]
     NotPinned(PathBuf),
     /// Another process reads the events.
-    #[error("another process watches this table already, and events have one reader")]
+    #[error("another process reads the events of this table, which have one reader")]
     Watched,
-    /// What runs in the kernel can't be asked for.
+    /// The kernel does not list programs or interfaces.
     #[error("the kernel does not say what is attached: {0}")]
     Query(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A pinned map is not what these programs need.
@@ -113,6 +126,17 @@ pub enum Error {
         /// Whose were asked for.
         wanted: RuleSet,
     },
+    /// Other users can change what is pinned to a folder.
+    #[error("{}: {reason}; remove it, or pin to another folder", path.display())]
+    Untrusted {
+        /// The folder, or one above it.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No thread can be started.
+    #[error("no thread can be started: {0}")]
+    Thread(#[source] io::Error),
     /// Something in the BPF file system can't be read or written.
     #[error("{}: {source}", path.display())]
     File {
@@ -121,12 +145,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The table's header is not one.
+    /// The table's header is invalid.
     #[error(transparent)]
     Layout(#[from] LayoutError),
 }
 
-/// What the system said, if an error comes from a system call: of more use than by which call.
+/// The system's error, if a system call failed: that is more useful than which call it was.
 pub(crate) fn system(error: &(dyn std::error::Error + 'static)) -> Option<io::Error> {
     let mut next = Some(error);
     while let Some(error) = next {

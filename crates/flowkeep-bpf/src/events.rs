@@ -1,10 +1,11 @@
-//! What the programs tell of packets, as it happens.
+//! The events that the programs send.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use aya::maps::{Map, MapData, RingBuf};
 use flowkeep_core::entry::Entry;
@@ -15,8 +16,9 @@ use flowkeep_core::tuple::Tuple;
 
 use crate::abi::{self, EVENT_WORDS, RECORD_WORDS, kind, reason};
 use crate::config::MappedConfig;
+use crate::lease::Lease;
 use crate::maps::{Counters, Maps, duplicate};
-use crate::reader::Reader;
+use crate::reader::ReaderLock;
 use crate::{Device, Error, Hook};
 
 /// What an event is about.
@@ -24,11 +26,11 @@ use crate::{Device, Error, Hook};
 pub enum Kind {
     /// A packet changed something about its connection.
     Changed(Change),
-    /// A connection left its slot for another, and [`Event::entry`] is how it ended. A connection
-    /// that expired, or that a SYN begins again, is told of when its slot is taken.
+    /// A connection gave its slot to another one; [`Event::entry`] is its last state. An expired
+    /// connection, or one that a SYN begins again, is reported when its slot is reused.
     Evicted(EvictReason),
     /// A connection was not stored.
-    Refused(Refusal),
+    Rejected(Refusal),
 }
 
 /// One event.
@@ -36,14 +38,14 @@ pub enum Kind {
 pub struct Event {
     /// What it is about.
     pub kind: Kind,
-    /// When the packet was seen, in nanoseconds of the monotonic clock, as of its last tick.
+    /// When the packet was seen, in nanoseconds of the programs' [`Clock`](crate::Clock).
     pub time: u64,
-    /// The tuple that the connection is stored under, or would have been.
+    /// The tuple under which the connection is stored, or would have been.
     pub tuple: Tuple,
-    /// The connection just after the packet; of one that was replaced, just before. `None` if it
-    /// was not stored, or if others have removed it between the packet and its event.
+    /// The connection just after the packet; one that was evicted, just before. `None` if it was
+    /// not stored, or was removed between the packet and its event.
     pub entry: Option<Entry>,
-    /// The packet. If the connection was replaced: the one that needed its room.
+    /// The packet. For an eviction, that of the connection that took the slot.
     pub packet: Packet,
 }
 
@@ -60,85 +62,88 @@ pub struct Packet {
     pub tcp_flags: u8,
     /// Type and code of an ICMP packet that is not an echo; else 0.
     pub icmp: [u8; 2],
-    /// Bytes of the IP packet, or of all that it was merged of.
+    /// Bytes of the IP packet, or of all IP packets that were merged into it.
     pub length: u64,
-    /// IP packets that it was merged of; 1 for most.
+    /// IP packets that were merged into it; 1 for most.
     pub packets: u32,
     /// Where it was seen.
     pub hook: Hook,
     /// Index of the interface, in the interface's network namespace.
     pub interface: u32,
-    /// What its bytes begin with.
+    /// The header with which its bytes begin.
     pub device: Device,
     /// Its first bytes: as many as the settings ask for (`report_headers`), and at most
     /// [`MOST_CAPTURED`](abi::MOST_CAPTURED).
     pub bytes: Vec<u8>,
-    /// Bytes that it has in all, link header included.
+    /// The length of the whole packet in bytes, link header included.
     pub whole: u32,
 }
 
 impl Packet {
-    /// Who sent it: for an ICMP error an end of the connection, or a router on its path.
+    /// Its sender: for an ICMP error an end of the connection, or a router on its path.
     #[must_use]
     pub const fn sender(&self) -> IpAddr {
         self.tuple.source().to_ip(self.tuple.family())
     }
 }
 
-/// Events, as they come. Its descriptor is readable when there are some: see [`AsFd`].
+/// Reads events. Its descriptor is readable while there are some: see [`AsFd`].
 ///
-/// While it lives, the programs send. The buffer has one reader; what finds no room in it is
-/// [counted](Self::lost).
+/// While it lives, the programs send. The buffer has one reader; events that find it full are
+/// dropped and [counted](Self::lost).
 pub struct Events {
     ring: RingBuf<MapData>,
-    config: MappedConfig,
+    lease: Lease,
     lost: Counters,
-    /// What had been lost before.
+    /// Events that were lost before this reader began.
     lost_before: u64,
-    /// So that others know. Of a table that is not pinned there are none.
-    _reader: Option<Reader>,
+    /// `None` for a table that is not pinned, which no other process can read.
+    _reader: Option<ReaderLock>,
 }
 
 impl Events {
-    pub(crate) fn new(maps: &Maps, folder: Option<&Path>) -> Result<Self, Error> {
-        let reader = folder.map(Reader::new).transpose()?;
+    pub(crate) fn new(
+        maps: &Maps,
+        folder: Option<&Path>,
+        clock_is_set: bool,
+    ) -> Result<Self, Error> {
+        let reader = folder.map(ReaderLock::new).transpose()?;
         let config = MappedConfig::new(&maps.config)?;
         let map = Map::RingBuf(duplicate(&maps.events).map_err(Error::map("EVENTS"))?);
         let lost = maps.lost.try_clone()?;
         let mut ring = RingBuf::try_from(map).map_err(Error::map("EVENTS"))?;
-        // What a reader that was killed has left. First nothing more may come.
-        config.watch(false);
+        // Discard what a reader that was killed has left, once nothing more is added.
+        config.set_watched(0);
         while ring.next().is_some() {}
-        // What found no room before now was for others.
         let lost_before = lost.sum(0)?;
-        config.watch(true);
         Ok(Self {
             ring,
-            config,
+            lease: Lease::new(config, clock_is_set)?,
             lost,
             lost_before,
             _reader: reader,
         })
     }
 
-    /// How many events found no room in the buffer since this began to read.
+    /// How many events were dropped because the buffer was full, since this began to read.
     ///
     /// # Errors
     /// [`Error::Map`].
     pub fn lost(&self) -> Result<u64, Error> {
         Ok(self.lost.sum(0)?.saturating_sub(self.lost_before))
     }
+
+    /// For how long the programs sent nothing, because this process was stopped or the machine
+    /// suspended. How many events that were nobody knows.
+    #[must_use]
+    pub fn lapsed(&self) -> Duration {
+        self.lease.lapsed()
+    }
 }
 
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Events").finish_non_exhaustive()
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        self.config.watch(false);
     }
 }
 
@@ -149,14 +154,14 @@ impl AsFd for Events {
     }
 }
 
-/// The events that are there: after a `None` there may be more, once the descriptor is readable.
+/// The events in the buffer. After a `None` there are more once the descriptor is readable.
 impl Iterator for Events {
     type Item = Event;
 
     fn next(&mut self) -> Option<Event> {
         loop {
             let item = self.ring.next()?;
-            // The programs write nothing else; whoever is allowed to write to the map might.
+            // The programs write nothing else, but any privileged process can write to the map.
             if let Some(event) = read(&item) {
                 return Some(event);
             }
@@ -192,9 +197,9 @@ fn read(bytes: &[u8]) -> Option<Event> {
         icmp_code,
     ] = *fields.0.first_chunk()?;
     let record = Record::<AtomicU64>::from(words);
-    let kind = what(kind, reason)?;
+    let kind = kind_of(kind, reason)?;
     let entry = record.contents().map(|(_, entry)| entry);
-    // What is replaced was there.
+    // An evicted connection had an entry.
     if entry.is_none() && matches!(kind, Kind::Evicted(_)) {
         return None;
     }
@@ -229,14 +234,14 @@ fn read(bytes: &[u8]) -> Option<Event> {
             } else {
                 Device::Ip
             },
-            // The ring rounds lengths up.
+            // The ring buffer rounds lengths up.
             bytes: bytes.get(..captured as usize)?.to_vec(),
             whole,
         },
     })
 }
 
-const fn what(kind: u8, reason: u8) -> Option<Kind> {
+const fn kind_of(kind: u8, reason: u8) -> Option<Kind> {
     let changed = match kind {
         kind::NEW => Change::New,
         kind::REPLY => Change::Reply,
@@ -246,12 +251,12 @@ const fn what(kind: u8, reason: u8) -> Option<Kind> {
         kind::REOPENED => Change::Reopened,
         _ => {
             return Some(match (kind, reason) {
-                (kind::REPLACED, reason::OVERWRITTEN) => Kind::Evicted(EvictReason::Overwritten),
-                (kind::REPLACED, reason::EXPIRED) => Kind::Evicted(EvictReason::Expired),
-                (kind::REPLACED, reason::CLOSED) => Kind::Evicted(EvictReason::Closed),
-                (kind::REPLACED, reason::UNANSWERED) => Kind::Evicted(EvictReason::Unanswered),
-                (kind::REFUSED, reason::FULL) => Kind::Refused(Refusal::Full),
-                (kind::REFUSED, reason::CONTENDED) => Kind::Refused(Refusal::Contended),
+                (kind::EVICTED, reason::OVERWRITTEN) => Kind::Evicted(EvictReason::Overwritten),
+                (kind::EVICTED, reason::EXPIRED) => Kind::Evicted(EvictReason::Expired),
+                (kind::EVICTED, reason::CLOSED) => Kind::Evicted(EvictReason::Closed),
+                (kind::EVICTED, reason::UNASSURED) => Kind::Evicted(EvictReason::Unassured),
+                (kind::REFUSED, reason::FULL) => Kind::Rejected(Refusal::Full),
+                (kind::REFUSED, reason::CONTENDED) => Kind::Rejected(Refusal::Contended),
                 _ => return None,
             });
         }
@@ -259,7 +264,7 @@ const fn what(kind: u8, reason: u8) -> Option<Kind> {
     Some(Kind::Changed(changed))
 }
 
-/// Bytes that are read from their start.
+/// Bytes, read from their start.
 struct Fields<'b>(&'b [u8]);
 
 impl Fields<'_> {

@@ -1,17 +1,17 @@
-//! Where programs are attached, and by what means.
+//! Where and how programs are attached.
 
 use aya::programs::TcAttachType;
 
 use crate::Device;
 
-/// Which packets of an interface, and from whose point of view.
+/// Which packets of an interface a program sees, and from which point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hook {
-    /// What arrives at this host.
+    /// Packets that arrive at this host.
     Ingress,
-    /// What leaves this host.
+    /// Packets that leave this host.
     Egress,
-    /// What arrives, to be forwarded: the originator is whoever sends first.
+    /// Packets that arrive to be forwarded. The originator is the side that sends first.
     Forward,
 }
 
@@ -19,7 +19,7 @@ impl Hook {
     /// Every hook.
     pub const ALL: [Self; 3] = [Self::Ingress, Self::Egress, Self::Forward];
 
-    /// The hook's name, as it stands in the names of pins.
+    /// The hook's name, which is part of the names of pins.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -36,7 +36,7 @@ impl Hook {
         }
     }
 
-    /// The program for this hook, by its name.
+    /// The name of the program for this hook.
     pub(crate) const fn program(self, device: Device) -> &'static str {
         match (self, device) {
             (Self::Ingress, Device::Ethernet) => "ingress_ether",
@@ -49,13 +49,14 @@ impl Hook {
     }
 }
 
-/// By what means a program is attached.
+/// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Means {
-    /// A tcx link (Linux 6.6): it goes with the last process that holds it, unless it is pinned.
+    /// By a tcx link (Linux 6.6), which ends with the last process that holds it, unless it is
+    /// pinned.
     Tcx,
-    /// A filter of the clsact queueing discipline. It stays when its process is killed, and is
-    /// taken over by the next one.
+    /// By a filter of the clsact queueing discipline. If its process is killed it stays, until the
+    /// next process replaces it.
     Clsact,
 }
 
@@ -64,8 +65,8 @@ pub enum Means {
 pub struct Attached {
     /// The interface's name.
     pub interface: String,
-    /// Which of its packets.
+    /// Which of its packets are seen.
     pub hook: Hook,
-    /// By what means.
+    /// How.
     pub means: Means,
 }

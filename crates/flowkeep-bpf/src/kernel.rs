@@ -17,34 +17,34 @@ use crate::config::MappedConfig;
 use crate::error::system;
 use crate::lock::Locked;
 use crate::maps::{self, Maps};
-use crate::{Error, Events, Means, Unwatched, object, pin};
+use crate::{Error, Events, Means, Unwatched, check_folder, object, pin};
 
 /// How the programs are loaded.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// Timeouts and the like. A pinned table keeps its own: see [`Kernel::change`].
+    /// Settings of the tracker. A pinned table keeps its own: see [`Kernel::change`].
     pub settings: Settings,
     /// Whose rules the programs track by; `None` for those of a pinned table, or else Flowkeep's own.
     pub rules: Option<RuleSet>,
-    /// Sets of the table, of [`SLOTS`] entries each. A pinned table keeps its own number.
+    /// Buckets of the table, of [`SLOTS`] entries each. A pinned table keeps its own number.
     pub buckets: u32,
     /// Seed of the table's hash: random numbers. A pinned table keeps its own.
     pub seed: Seed,
-    /// Folder of a BPF file system to which maps are pinned and where they are looked for. It is
-    /// made if it does not exist.
+    /// Folder of a BPF file system to which the maps are pinned, or where they are already. It is
+    /// created if it does not exist.
     pub pin: Option<PathBuf>,
-    /// By what means programs are attached; `None` for the best that the kernel has.
+    /// How programs are attached; `None` for the best way that the kernel has.
     pub means: Option<Means>,
-    /// Bytes of the buffer for events, a power of two and of whole pages. A pinned buffer keeps
-    /// its own size.
+    /// Bytes of the buffer for events: a power of two, and a multiple of the page size. A pinned
+    /// buffer keeps its own size.
     pub event_bytes: u32,
     /// The clock stands still until [`Kernel::set_clock`]: for tests.
     pub clock_is_set: bool,
 }
 
 impl Options {
-    /// Nothing pinned, by the best means, with a buffer of 4 MiB for events.
+    /// Nothing is pinned, programs are attached in the best way, and the buffer for events has 4 MiB.
     #[must_use]
     pub const fn new(settings: Settings, buckets: u32, seed: Seed) -> Self {
         Self {
@@ -60,10 +60,9 @@ impl Options {
     }
 }
 
-/// A table in the kernel and its programs: loaded by this process, or by another that has pinned
-/// them.
+/// A table in the kernel and its programs, loaded by this process or pinned by another one.
 ///
-/// When it is dropped, what this process has attached is detached and what is not pinned goes.
+/// Dropping it detaches the programs that this process has attached, and frees what is not pinned.
 #[derive(Debug)]
 pub struct Kernel {
     /// `None` until a program is needed.
@@ -75,16 +74,19 @@ pub struct Kernel {
     rules: RuleSet,
     config: MappedConfig,
     table: BucketTable<Region<true>>,
+    /// See [`Options::clock_is_set`].
+    clock_is_set: bool,
 }
 
 impl Kernel {
-    /// Loads the object with the programs and creates its maps, or goes on with those that are pinned to
-    /// the [folder](Options::pin), with the settings that are there. Programs are verified when they are
-    /// attached or asked for.
+    /// Loads the programs' object and creates its maps, or uses those that are pinned to the
+    /// [folder](Options::pin), with their settings. A program is verified when it is attached or
+    /// asked for.
     ///
     /// # Errors
     /// [`Error::Load`] without the privilege (CAP_BPF, CAP_NET_ADMIN) or on kernels before 5.15,
     /// [`Error::Pinned`] if a pinned map is not what is needed, [`Error::OtherRules`],
+    /// [`Error::Untrusted`],
     /// [`Error::Size`], [`Error::File`]. Nothing is left behind then.
     pub fn load(options: &Options) -> Result<Self, Error> {
         Self::load_object(None, options)
@@ -97,7 +99,10 @@ impl Kernel {
     #[doc(hidden)]
     pub fn load_object(object: Option<&[u8]>, options: &Options) -> Result<Self, Error> {
         let pinned = match &options.pin {
-            Some(folder) => pin::existing(folder)?,
+            Some(folder) => {
+                check_folder(folder)?;
+                pin::existing(folder)?
+            }
             None => None,
         };
         if let (Some(folder), Some(pinned)) = (&options.pin, &pinned)
@@ -124,9 +129,9 @@ impl Kernel {
             return Err(Error::Size(buckets));
         }
         let folder = options.pin.as_deref();
-        // Removed again if anything fails.
+        // Removed if anything fails.
         let new = match (folder, pinned) {
-            (Some(folder), None) => Some(pin::New::make(folder)?),
+            (Some(folder), None) => Some(pin::NewFolder::create(folder)?),
             _ => None,
         };
         let object = object.unwrap_or_else(|| object::with(rules));
@@ -149,23 +154,27 @@ impl Kernel {
             pin: options.pin.clone(),
             means: options.means,
             attachments: Vec::new(),
+            clock_is_set: options.clock_is_set,
         };
+        kernel.config.set_clock();
         if let Some(new) = new {
             new.keep();
         }
         Ok(kernel)
     }
 
-    /// Opens what is pinned to a folder, without loading a program.
+    /// Opens the table that is pinned to a folder, without loading a program.
     ///
     /// # Errors
-    /// [`Error::NotPinned`] if nothing is pinned there, [`Error::Pinned`] if it is of another
-    /// version, [`Error::Map`] without the privilege.
+    /// [`Error::NotPinned`] if nothing is pinned there, [`Error::Untrusted`] if other users can
+    /// change it, [`Error::Pinned`] if it is of another version, [`Error::Map`] without the
+    /// privilege.
     pub fn open(folder: &Path) -> Result<Self, Error> {
+        check_folder(folder)?;
         let pin::Existing { buckets, rules, .. } =
             pin::existing(folder)?.ok_or_else(|| Error::NotPinned(folder.to_owned()))?;
         let maps = Maps::pinned(folder)?;
-        Ok(Self {
+        let kernel = Self {
             table: BucketTable::new(Region::apart(maps.table(buckets)?)?),
             config: MappedConfig::new(&maps.config)?,
             rules,
@@ -174,10 +183,13 @@ impl Kernel {
             pin: Some(folder.to_owned()),
             means: None,
             attachments: Vec::new(),
-        })
+            clock_is_set: false,
+        };
+        kernel.config.set_clock();
+        Ok(kernel)
     }
 
-    /// The programs, which are loaded now if they are not yet.
+    /// The programs, which are loaded if they are not yet.
     pub(crate) fn programs(&mut self) -> Result<&mut Ebpf, Error> {
         if self.programs.is_none() {
             let memory = self.table.memory();
@@ -203,21 +215,21 @@ impl Kernel {
         self.config.settings()
     }
 
-    /// Replaces the settings, for packets from now on: also what others have changed since they
-    /// were read. [`Self::change`] loses no change.
+    /// Replaces the settings, from the next packet on. What other processes have changed since the
+    /// settings were read is lost; [`Self::change`] loses nothing.
     pub fn configure(&self, settings: &Settings) {
         self.config.set(settings);
     }
 
-    /// Changes the settings, for packets from now on, and returns what they are then. Of a pinned
-    /// table they may be changed by others at the same time: one after the other reads them,
-    /// changes them and writes them, under a lock of the pin `HEADER` (flock(2)).
+    /// Changes the settings, from the next packet on, and returns the new ones. Several processes
+    /// may change those of a pinned table at the same time: each reads, changes and writes them
+    /// under a lock on the pin `HEADER` (flock(2)).
     ///
     /// # Errors
     /// [`Error::File`] if the table is no longer pinned. Nothing is changed then.
     pub fn change(&self, change: impl FnOnce(&mut Settings)) -> Result<Settings, Error> {
         let folder = self.pin.as_deref();
-        let _others_wait = folder
+        let _lock = folder
             .map(|folder| Locked::new(folder, "HEADER"))
             .transpose()?;
         let before = self.config.settings();
@@ -229,17 +241,17 @@ impl Kernel {
         Ok(settings)
     }
 
-    /// Has the programs send events from now on, until what this returns is dropped.
+    /// Makes the programs send events until the result is dropped.
     ///
     /// # Errors
-    /// [`Error::Watched`] if another process reads a pinned table's events, [`Error::Map`].
+    /// [`Error::Watched`] if another process reads the events of a pinned table, [`Error::Map`],
+    /// [`Error::Thread`].
     pub fn events(&mut self) -> Result<Events, Error> {
-        Events::new(&self.maps, self.pin.as_deref())
+        Events::new(&self.maps, self.pin.as_deref(), self.clock_is_set)
     }
 
-    /// Makes sure that nobody reads the events of a pinned table, and keeps it so while what this
-    /// returns lives; `None` if somebody reads them. The programs no longer send for one who was
-    /// killed.
+    /// Keeps readers from the events of a pinned table while the result lives; `None` if there is
+    /// a reader already. If the last reader was killed, the programs stop sending at once.
     ///
     /// # Errors
     /// [`Error::NoFolder`] if the table is not pinned, [`Error::File`] if it is no longer.
@@ -247,13 +259,26 @@ impl Kernel {
         let folder = self.pin.as_deref().ok_or(Error::NoFolder)?;
         let unwatched = Unwatched::new(folder)?;
         if unwatched.is_some() {
-            self.config.watch(false);
+            self.config.set_watched(0);
         }
         Ok(unwatched)
     }
 
-    /// Whether any program in the kernel uses the table, whoever has loaded it: if not, nothing
-    /// tracks.
+    /// Tells the programs how long the machine was suspended so far, for their
+    /// [clock](crate::abi::Config::suspended). Loading, opening and reading events do it too.
+    pub fn set_suspended(&self) {
+        self.config.set_clock();
+    }
+
+    /// Until when the programs send events, in ticks of their [`Clock`](crate::Clock): a few
+    /// seconds from now while a reader lives, 0 or in the past if there is none.
+    #[must_use]
+    pub fn watched(&self) -> u64 {
+        self.config.watched()
+    }
+
+    /// Whether any program in the kernel uses the table, by whichever process it was loaded. If
+    /// not, nothing is tracked.
     ///
     /// # Errors
     /// [`Error::Query`] without the privilege (CAP_SYS_ADMIN).
@@ -261,7 +286,7 @@ impl Kernel {
         let table = self.maps.table_id()?;
         for program in loaded_programs() {
             let program = match program {
-                // Gone since it was counted.
+                // Unloaded since it was listed.
                 Err(error) if is_gone(&error) => continue,
                 program => program.map_err(Error::query)?,
             };
@@ -293,13 +318,13 @@ impl Kernel {
         map.set(0, nanoseconds, 0).map_err(Error::map("CLOCK"))
     }
 
-    /// The connections. User space may list, change and remove them while packets pass.
+    /// The connections. They may be listed, changed and removed while packets are tracked.
     #[must_use]
     pub const fn table(&self) -> &BucketTable<Region<true>> {
         &self.table
     }
 
-    /// How often something happened to the table, by the programs and by user space.
+    /// How often something happened to the table's entries, in the programs and in user space.
     ///
     /// # Errors
     /// [`Error::Map`].
@@ -308,7 +333,7 @@ impl Kernel {
         Ok(own + self.maps.statistic(statistic as u32)?)
     }
 
-    /// How many packets were not tracked for this reason.
+    /// How many packets were not tracked for a reason.
     ///
     /// # Errors
     /// [`Error::Map`].
@@ -316,7 +341,7 @@ impl Kernel {
         self.maps.errors(error.index() as u32)
     }
 
-    /// How many events were lost since the programs were loaded, for want of room in the buffer.
+    /// How many events were dropped since the programs were loaded, because the buffer was full.
     ///
     /// # Errors
     /// [`Error::Map`].
@@ -324,8 +349,8 @@ impl Kernel {
         self.maps.lost.sum(0)
     }
 
-    /// Removes what is pinned to a folder, and the folder: programs that only a pin kept attached
-    /// are detached.
+    /// Removes a folder and what is pinned to it. Programs that only a pin kept attached are
+    /// detached.
     ///
     /// # Errors
     /// [`Error::File`].
@@ -334,13 +359,13 @@ impl Kernel {
     }
 }
 
-/// Whether the kernel has no such program any more.
+/// Whether the program was unloaded.
 fn is_gone(error: &ProgramError) -> bool {
     matches!(error, ProgramError::SyscallError(error)
         if error.io_error.kind() == ErrorKind::NotFound)
 }
 
-/// Loads the object, with maps from a folder as far as they are there, and to it as far as not.
+/// Loads the object. Maps that are pinned to the folder are used; others are created and pinned.
 fn load(
     object: &[u8],
     buckets: u32,

@@ -1,4 +1,4 @@
-//! Locks between processes that use what is pinned to a folder.
+//! Locks between processes that use the same pinned table.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -6,27 +6,28 @@ use std::path::Path;
 
 use crate::Error;
 
-/// A pin that is locked: until this is dropped, or the process ends, however that happens.
+/// A locked pin. The lock is released when this is dropped, or when the process ends, however it
+/// ends.
 #[derive(Debug)]
 pub(crate) struct Locked(File);
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // To close the file is not enough: a process that this one has just begun has it open too,
-        // until it runs its own program. This fails for no lock that is held.
+        // Closing the file is not enough: a child process that was just forked has it open too,
+        // until it executes its own program. Unlocking a lock that is held does not fail.
         let _ = self.0.unlock();
     }
 }
 
 impl Locked {
-    /// Waits until nobody else has the pin locked.
+    /// Locks a pin, after waiting until no other process has it locked.
     pub(crate) fn new(folder: &Path, pin: &str) -> Result<Self, Error> {
         let file = open(folder, pin)?;
         file.lock().map_err(failed(folder, pin))?;
         Ok(Self(file))
     }
 
-    /// Locks a pin; `None` if others have it locked.
+    /// Locks a pin; `None` if another process has it locked.
     pub(crate) fn try_new(
         folder: &Path,
         pin: &str,
@@ -41,7 +42,8 @@ impl Locked {
     }
 }
 
-/// Pins of arrays with type information are files that can be opened; not so those of ring buffers.
+/// Opens a pin as a file, which the kernel allows for arrays that have type information, and not
+/// for ring buffers. Pins can be read by their owner only, so nobody else can lock them.
 fn open(folder: &Path, pin: &str) -> Result<File, Error> {
     File::open(folder.join(pin)).map_err(failed(folder, pin))
 }

@@ -1,4 +1,4 @@
-//! The maps that programs and user space share.
+//! The maps that the programs and user space share.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -13,7 +13,7 @@ use flowkeep_memory::Words;
 use crate::Error;
 use crate::abi::{BUCKET_HEADER_WORDS, HEADER_WORDS, RECORD_WORDS};
 
-/// The maps, each by a descriptor of its own: they live as long as this does, whoever else goes.
+/// The maps. Each has a descriptor of its own, so they live as long as this does.
 #[derive(Debug)]
 pub(crate) struct Maps {
     header: MapData,
@@ -26,8 +26,8 @@ pub(crate) struct Maps {
     pub(crate) lost: Counters,
 }
 
-/// The maps' names, in the programs and in a folder of the BPF file system. What is only of use
-/// while a packet is looked at is not among them.
+/// The maps' names, in the programs and in a folder of the BPF file system. Maps that are only used
+/// while a packet is processed are not shared.
 pub(crate) const NAMES: [&str; 8] = [
     "HEADER",
     "BUCKETS",
@@ -70,14 +70,14 @@ impl Maps {
         })
     }
 
-    /// The number by which the kernel knows the table.
+    /// The kernel's identifier of the table.
     pub(crate) fn table_id(&self) -> Result<u32, Error> {
         let info = self.records.info().map_err(Error::map("RECORDS"))?;
         Ok(info.id())
     }
 
-    /// The header, bucket_headers and records of a table of so many buckets, in this program's memory. The
-    /// programs may go: the table stays.
+    /// The header, bucket headers and records of a table with this many buckets, mapped into this
+    /// process. The mappings stay valid when the programs are unloaded.
     pub(crate) fn table(&self, buckets: u32) -> Result<[Words; 3], Error> {
         let buckets = buckets as usize;
         Ok([
@@ -87,7 +87,7 @@ impl Maps {
         ])
     }
 
-    /// What the programs counted of a [`Statistic`](flowkeep_core::table::Statistic).
+    /// How often the programs counted a [`Statistic`](flowkeep_core::table::Statistic).
     pub(crate) fn statistic(&self, index: u32) -> Result<u64, Error> {
         self.statistics.sum(index)
     }
@@ -98,12 +98,12 @@ impl Maps {
     }
 }
 
-/// The numbers of the maps that a program uses; none if it has gone meanwhile.
+/// The identifiers of the maps that a program uses; none if it was unloaded meanwhile.
 pub(crate) fn used_by(program: &ProgramInfo) -> Vec<u32> {
     program.map_ids().ok().flatten().unwrap_or_default()
 }
 
-/// A map's first words, in this program's memory.
+/// A map's first words, mapped into this process.
 pub(crate) fn words(map: &MapData, count: usize) -> Result<Words, Error> {
     Words::shared(map.fd(), count * 8).map_err(Error::Mapping)
 }
@@ -127,11 +127,11 @@ impl Counters {
         Self { name, map }
     }
 
-    /// The same counters, once more.
+    /// The same counters, by another descriptor.
     pub(crate) fn try_clone(&self) -> Result<Self, Error> {
         let data = match &self.map {
             Map::PerCpuArray(data) => duplicate(data).map_err(Error::map(self.name))?,
-            // Nothing else is stored.
+            // No other map is stored.
             _ => return Err(Error::Load(format!("{} has no counters", self.name).into())),
         };
         Ok(Self::new(self.name, data))

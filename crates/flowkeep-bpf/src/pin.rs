@@ -1,7 +1,8 @@
-//! Maps that outlive the program: pinned to a folder of the BPF file system.
+//! Maps that outlive their process: they are pinned to a folder of the BPF file system.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -24,9 +25,9 @@ pub(crate) struct Existing {
     pub(crate) rules: RuleSet,
 }
 
-/// Looks for a table in a folder.
+/// The table that is pinned to a folder, if there is one.
 ///
-/// A loader gets a pinned map, whatever its size: sizes have to be compared before.
+/// This compares the sizes of the pinned maps, which the loader does not do.
 pub(crate) fn existing(folder: &Path) -> Result<Option<Existing>, Error> {
     let (config, header) = (folder.join("CONFIG"), folder.join("HEADER"));
     if !header.exists() {
@@ -36,7 +37,9 @@ pub(crate) fn existing(folder: &Path) -> Result<Option<Existing>, Error> {
     if version != VERSION {
         return Err(Error::Pinned {
             path: config,
-            what: format!("made by version {version} of the programs, where {VERSION} is wanted"),
+            what: format!(
+                "created by version {version} of the programs, but this is version {VERSION}"
+            ),
         });
     }
     let rules = MappedConfig::new(&open(&config, CONFIG_WORDS, 1)?)?.rules();
@@ -63,14 +66,14 @@ pub(crate) fn existing(folder: &Path) -> Result<Option<Existing>, Error> {
     }))
 }
 
-/// The version of the programs that a config is for: its first word, in every version.
+/// The version of the programs that a config is for: in every version its first word.
 fn version(path: &Path) -> Result<u64, Error> {
     let data = MapData::from_pin(path).map_err(|error| unopened(path, &error))?;
     let words = words(&data, 1)?;
     Ok(words.first().map_or(0, |version| version.load(Relaxed)))
 }
 
-/// Why a pin can't be opened: it is not for this user, or not what it should be.
+/// Why a pin can't be opened: this user may not, or it is not a map.
 fn unopened(path: &Path, error: &MapError) -> Error {
     let path = path.to_owned();
     match system(error) {
@@ -84,7 +87,7 @@ fn unopened(path: &Path, error: &MapError) -> Error {
     }
 }
 
-/// Opens a pinned array map, if it is one of so many elements of so many words.
+/// Opens a pinned array with this many elements of this many words.
 fn open(path: &Path, words: usize, entries: u32) -> Result<MapData, Error> {
     let wrong = |what: String| Error::Pinned {
         path: path.to_owned(),
@@ -96,23 +99,24 @@ fn open(path: &Path, words: usize, entries: u32) -> Result<MapData, Error> {
     let wanted = (4, words as u32 * 8, entries);
     if found != wanted {
         return Err(wrong(format!(
-            "a map of {} elements of {} bytes, where {} of {} are wanted",
+            "a map of {} elements of {} bytes, instead of {} of {}",
             found.2, found.1, wanted.2, wanted.1
         )));
     }
     Ok(data)
 }
 
-/// A folder whose pins go again, unless they are to be kept.
-pub(crate) struct New {
+/// A folder that is removed with its pins when this is dropped, unless it is kept.
+pub(crate) struct NewFolder {
     folder: PathBuf,
     kept: bool,
 }
 
-impl New {
-    /// Makes the folder, if it is not there; no table is pinned to it.
-    pub(crate) fn make(folder: &Path) -> Result<Self, Error> {
-        match fs::create_dir(folder) {
+impl NewFolder {
+    /// Creates the folder if it does not exist. No table is pinned to it.
+    pub(crate) fn create(folder: &Path) -> Result<Self, Error> {
+        // Other users could lock what they can open.
+        match DirBuilder::new().mode(0o700).create(folder) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(source) => {
@@ -120,8 +124,7 @@ impl New {
                 return Err(Error::File { path, source });
             }
         }
-        // Of a loader that was killed before it had pinned all: what is found would be taken,
-        // whatever its size.
+        // A loader that was killed may have pinned some maps, of any size, and would be continued.
         for name in NAMES {
             let path = folder.join(name);
             match fs::remove_file(&path) {
@@ -145,7 +148,7 @@ impl New {
     }
 }
 
-impl Drop for New {
+impl Drop for NewFolder {
     fn drop(&mut self) {
         if !self.kept {
             let _ = remove(&self.folder);
@@ -153,8 +156,8 @@ impl Drop for New {
     }
 }
 
-/// Removes the pins of a folder, and the folder: programs that they keep attached are detached. The
-/// maps live on as long as a program uses them.
+/// Removes a folder and its pins, and detaches the programs that they keep attached. The maps live
+/// on as long as a program uses them.
 pub(crate) fn remove(folder: &Path) -> Result<(), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();

@@ -1,4 +1,4 @@
-//! What the kernel offers, found out by trying.
+//! What the kernel supports, found out by trying.
 
 use std::io::ErrorKind;
 
@@ -22,7 +22,7 @@ pub fn ring_buffer() -> Result<bool, Error> {
 /// # Errors
 /// [`Error::Load`] without the privilege.
 pub fn mapped_array() -> Result<bool, Error> {
-    // BPF_F_MMAPABLE of linux/bpf.h. A kernel that does not know it says that it is invalid.
+    // BPF_F_MMAPABLE of linux/bpf.h. A kernel without it reports an invalid argument.
     const MAPPABLE: u32 = 1 << 10;
     match Array::<_, u64>::create(1, MAPPABLE) {
         Ok(_) => Ok(true),
@@ -42,7 +42,7 @@ pub fn mapped_array() -> Result<bool, Error> {
 pub fn tcx() -> Result<bool, Error> {
     match SchedClassifier::query_tcx("lo", TcAttachType::Ingress) {
         Ok(_) => Ok(true),
-        // Before 6.6 the kernel does not know what is asked for.
+        // Kernels before 6.6 report an invalid argument.
         Err(ProgramError::SyscallError(error))
             if error.io_error.kind() == ErrorKind::InvalidInput =>
         {
@@ -52,7 +52,7 @@ pub fn tcx() -> Result<bool, Error> {
     }
 }
 
-/// Loads every program over a table of one set, has it verified, and drops it.
+/// Loads and verifies every program, over a table of one bucket, and drops it.
 ///
 /// # Errors
 /// [`Error::Load`] if the kernel refuses one of them.

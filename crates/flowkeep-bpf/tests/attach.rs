@@ -3,17 +3,22 @@
 //! Needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN; without them the test says that it was skipped.
 
 use std::fs;
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use flowkeep_bpf::{Device, Error, Hook, Kernel, Means, Options, detach_abandoned};
+use aya::maps::{Map, MapData, RingBuf};
+use flowkeep_bpf::{Clock, Device, Error, Hook, Kernel, Means, Options, detach_abandoned};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Memory, Seed};
-use flowkeep_lab::eventually;
+use flowkeep_lab::{Missing, available, can_pin, eventually, skip};
+use flowkeep_memory::Words;
 use nix::net::if_::if_nametoindex;
 
 /// A folder of the BPF file system, removed with what is in it.
@@ -25,22 +30,29 @@ impl Drop for Folder {
     }
 }
 
-/// A folder for pins, and a tun device in a namespace that only this thread is in.
+/// A folder for pins, and a tun device in a namespace that only this thread is in; nothing if this
+/// machine does not allow it.
 fn place(name: &str) -> Option<Folder> {
-    let folder = PathBuf::from(format!(
-        "/sys/fs/bpf/flowkeep_{name}_{}",
-        std::process::id()
-    ));
-    let ready = fs::create_dir(&folder).is_ok()
-        && nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).is_ok()
-        && ip("tuntap add dev keep0 mode tun")
-        && ip("link set lo up");
-    if !ready {
-        println!("skipped: no CAP_BPF, no BPF file system or no network namespaces");
-        let _ = fs::remove_dir(&folder);
+    if !available(&["tc", "ping"]) || !can_pin() {
         return None;
     }
-    Some(Folder(folder))
+    let folder = Folder(PathBuf::from(format!(
+        "/sys/fs/bpf/flowkeep_{name}_{}",
+        std::process::id()
+    )));
+    fs::create_dir(&folder.0).expect("a new folder");
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("a network namespace");
+    assert!(ip("tuntap add dev keep0 mode tun") && ip("link set lo up"));
+    Some(folder)
+}
+
+/// Whether the kernel has links, which have an owner as filters do not.
+fn has_tcx() -> bool {
+    let has_tcx = matches!(flowkeep_bpf::support::tcx(), Ok(true));
+    if !has_tcx {
+        skip(&Missing::new("no tcx", "install Linux 6.6 or later"));
+    }
+    has_tcx
 }
 
 fn ip(arguments: &str) -> bool {
@@ -130,9 +142,11 @@ fn a_pinned_table_is_opened_watched_and_detached() {
     });
     assert_eq!(kernel.settings().tcp, 4321);
     let events = other.events().unwrap_or_else(|error| panic!("{error}"));
+    assert!(kernel.watched() > Clock::now().ticks());
     assert!(matches!(kernel.events(), Err(Error::Watched)));
     assert!(matches!(kernel.unwatched(), Ok(None)));
     drop(events);
+    assert_eq!(kernel.watched(), 0);
     let unwatched = kernel.unwatched();
     assert!(matches!(unwatched, Ok(Some(_))));
     assert!(matches!(other.events(), Err(Error::Watched)));
@@ -261,6 +275,75 @@ fn filters_of_a_process_that_was_killed_are_taken_away() {
     assert_ne!(filters("lo", "egress"), "", "whose process lives");
 }
 
+/// A name is free for every user: one who takes it must not be able to keep Flowkeep away unseen.
+#[test]
+fn a_name_that_another_user_has_is_named() {
+    let Some(_folder) = place("squatted") else {
+        return;
+    };
+    let index = if_nametoindex("lo").expect("it is there");
+    let name = SocketAddr::from_abstract_name(format!("flowkeep/filter/{index}/egress"));
+    let name = name.expect("a name");
+    let squatter = thread::spawn(move || {
+        // SAFETY: it changes this thread's user, and touches no memory.
+        let done = unsafe { libc::syscall(libc::SYS_setresuid, 65_534, 65_534, 65_534) };
+        assert_eq!(done, 0, "root may");
+        UnixListener::bind_addr(&name).expect("it is free")
+    });
+    let squatter = squatter.join().expect("no panic");
+    let mut filter_options = options(1, None);
+    filter_options.means = Some(Means::Clsact);
+    let mut kernel = Kernel::load(&filter_options).unwrap_or_else(|error| panic!("{error}"));
+    let refused = kernel.attach("lo", Hook::Egress, false);
+    let refused = refused.expect_err("the name is taken").to_string();
+    let expected = format!(
+        "lo: process {} of user 65534 has the name ",
+        std::process::id()
+    );
+    assert!(refused.starts_with(&expected), "{refused}");
+    drop(squatter);
+    let attached = kernel.attach("lo", Hook::Egress, false);
+    assert!(attached.is_ok(), "{attached:?}");
+    // Another Flowkeep is told from that.
+    let mut other = Kernel::load(&filter_options).unwrap_or_else(|error| panic!("{error}"));
+    let refused = other.attach("lo", Hook::Egress, false);
+    assert!(
+        matches!(refused, Err(Error::Attached { .. })),
+        "{refused:?}"
+    );
+}
+
+/// The programs have to compare [`Config::watched`](flowkeep_bpf::abi::Config::watched) with their
+/// clock.
+#[test]
+#[ignore = "until the programs take `watched` for a time"]
+fn nothing_is_sent_to_a_reader_that_was_killed() {
+    let Some(folder) = place("lease") else {
+        return;
+    };
+    let mut kernel = Kernel::load(&options(10, Some(folder.0.clone())))
+        .unwrap_or_else(|error| panic!("{error}"));
+    kernel
+        .attach("lo", Hook::Ingress, false)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let map = |name| MapData::from_pin(folder.0.join(name)).expect("it is pinned");
+    let word = std::mem::offset_of!(flowkeep_bpf::abi::Config, watched) / 8;
+    let config = map("CONFIG");
+    let config = Words::shared(config.fd(), 8 * (word + 1)).expect("it can be mapped");
+    let mut ring = RingBuf::try_from(Map::RingBuf(map("EVENTS"))).expect("a ring buffer");
+    let mut sent = |until: u64| {
+        config[word].store(until, Relaxed);
+        let ping = Command::new("ping").args(["-c", "1", "127.0.0.1"]).output();
+        assert!(ping.is_ok_and(|output| output.status.success()));
+        std::iter::from_fn(|| ring.next().map(drop)).count()
+    };
+    let now = Clock::now().ticks();
+    assert_ne!(sent(now + 60_000_000_000), 0, "somebody reads");
+    assert_eq!(sent(now - 1), 0, "nobody has for a moment");
+    assert_eq!(sent(1), 0, "nobody has since the machine was started");
+    assert_eq!(sent(0), 0, "nobody ever has");
+}
+
 #[test]
 fn pinned_filters_go_with_their_folder_whatever_else_is_in_it() {
     let Some(folder) = place("filters") else {
@@ -363,8 +446,7 @@ fn a_pin_of_another_namespace_is_left_alone_and_one_of_nothing_is_not() {
     let Some(folder) = place("elsewhere") else {
         return;
     };
-    if !matches!(flowkeep_bpf::support::tcx(), Ok(true)) {
-        println!("skipped: filters have no owner");
+    if !has_tcx() {
         return;
     }
     let load = || {
@@ -411,8 +493,7 @@ fn what_can_not_be_pinned_is_not_attached() {
         (Means::Clsact, filter),
         (Means::Tcx, "ingress@keep0".to_owned()),
     ] {
-        if means == Means::Tcx && !matches!(flowkeep_bpf::support::tcx(), Ok(true)) {
-            println!("skipped: no tcx");
+        if means == Means::Tcx && !has_tcx() {
             continue;
         }
         let mut taken_options = options(1, Some(folder.0.clone()));
@@ -422,7 +503,7 @@ fn what_can_not_be_pinned_is_not_attached() {
         std::os::unix::fs::symlink("nowhere", &taken).expect("the place is free");
         let refused = kernel.attach("keep0", Hook::Ingress, true);
         let refused = refused.err().map(|error| error.to_string());
-        let reason = "keep0: the kernel refuses to attach: File exists (os error 17)";
+        let reason = "keep0: the kernel refuses to attach the program: File exists (os error 17)";
         assert_eq!(refused.as_deref(), Some(reason), "{means:?}");
         fs::remove_file(&taken).expect("it is still there");
         assert_eq!(filters("keep0", "ingress"), "", "{means:?}");

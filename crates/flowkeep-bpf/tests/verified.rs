@@ -8,15 +8,13 @@ use flowkeep_bpf::{Device, Hook, Kernel, Options};
 use flowkeep_core::rules::RuleSet;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::Seed;
-
-mod common;
+use flowkeep_lab::can_load;
 
 const LIMIT: u32 = 200_000;
 
 #[test]
 fn the_verifier_has_little_to_walk() {
-    if !common::privileged() {
-        println!("skipped: no CAP_BPF");
+    if !can_load() {
         return;
     }
     let mut most = 0;

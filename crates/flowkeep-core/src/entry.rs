@@ -77,20 +77,28 @@ impl EntryFlags {
         }
     }
 
-    /// Whether the connection has been answered and so must never be evicted: the responder has
+    /// Whether the connection must never be evicted: the responder has
     /// sent, and for TCP the handshake is over. A SYN-ACK alone proves nothing: whoever floods a
     /// server with SYNs from forged sources gets one for each.
     #[must_use]
     #[inline]
-    pub const fn answered(self) -> bool {
+    pub const fn assured(self) -> bool {
         self.contains(Self::REPLIED)
             && (!self.contains(Self::TCP) || self.contains(Self::SEEN_NON_SYN))
     }
 }
 
 /// The part of an entry that packets of its connection change.
+///
+/// Aligned so that two of its numbers are copied as one: the kernel's verifier refuses unaligned
+/// accesses to the stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
 pub struct Progress {
+    /// Second of the last report on egress or to a service; 0 for never.
+    pub last_tx_report: u32,
+    /// Second of the last report on ingress; 0 for never.
+    pub last_rx_report: u32,
     /// The second at which the entry expires, modulo 2^32: at `lifetime` it is still there.
     pub lifetime: u32,
     /// One-bit properties.
@@ -99,10 +107,6 @@ pub struct Progress {
     pub tx_flags: u8,
     /// TCP flags seen on ingress, ORed, under the report mask.
     pub rx_flags: u8,
-    /// Second of the last report on egress or to a service; 0 for never.
-    pub last_tx_report: u32,
-    /// Second of the last report on ingress; 0 for never.
-    pub last_rx_report: u32,
 }
 
 impl Progress {

@@ -13,12 +13,15 @@ pub enum Error {
     NotIp,
     /// The IP header is cut short.
     NetworkTruncated,
-    /// The IP header contradicts itself: version, header length or total length.
+    /// The IP header contradicts itself: version, header length, total length, the options of a
+    /// jumbogram, or a fragment that ends beyond the longest packet.
     NetworkMalformed,
     /// An ICMP packet in fragments: its header can't be trusted to be whole.
     IcmpFragment,
     /// The transport header is cut short.
     TransportTruncated,
+    /// The transport header contradicts itself or the IP header: its length.
+    TransportMalformed,
     /// A transport protocol that is not tracked.
     UnknownProtocol,
     /// More IPv6 extension headers than are followed, or none that leads to a transport header.
@@ -27,6 +30,8 @@ pub enum Error {
     FragmentUnsupported,
     /// A later fragment whose first one was not seen.
     FragmentUnknown,
+    /// A later fragment that overlaps the first one, or TCP's header in it.
+    FragmentOverlap,
     /// An ICMP error whose quotation is cut before the ports, or quotes a later fragment.
     QuoteTruncated,
     /// An ICMP error that quotes no tracked connection.
@@ -37,17 +42,19 @@ pub enum Error {
 
 impl Error {
     /// Every error, for counters; [`Refusal::Full`] stands for the refusals.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::LinkTruncated,
         Self::NotIp,
         Self::NetworkTruncated,
         Self::NetworkMalformed,
         Self::IcmpFragment,
         Self::TransportTruncated,
+        Self::TransportMalformed,
         Self::UnknownProtocol,
         Self::ExtensionHeaders,
         Self::FragmentUnsupported,
         Self::FragmentUnknown,
+        Self::FragmentOverlap,
         Self::QuoteTruncated,
         Self::QuoteUnknown,
         Self::NotCreated(Refusal::Full),
@@ -63,14 +70,29 @@ impl Error {
             Self::NetworkMalformed => 3,
             Self::IcmpFragment => 4,
             Self::TransportTruncated => 5,
-            Self::UnknownProtocol => 6,
-            Self::ExtensionHeaders => 7,
-            Self::FragmentUnsupported => 8,
-            Self::FragmentUnknown => 9,
-            Self::QuoteTruncated => 10,
-            Self::QuoteUnknown => 11,
-            Self::NotCreated(_) => 12,
+            Self::TransportMalformed => 6,
+            Self::UnknownProtocol => 7,
+            Self::ExtensionHeaders => 8,
+            Self::FragmentUnsupported => 9,
+            Self::FragmentUnknown => 10,
+            Self::FragmentOverlap => 11,
+            Self::QuoteTruncated => 12,
+            Self::QuoteUnknown => 13,
+            Self::NotCreated(_) => 14,
         }
+    }
+
+    /// Whether the packet's headers are at fault: cut short, or contradicting themselves.
+    #[must_use]
+    pub const fn is_invalid(self) -> bool {
+        matches!(
+            self,
+            Self::LinkTruncated
+                | Self::NetworkTruncated
+                | Self::NetworkMalformed
+                | Self::TransportTruncated
+                | Self::QuoteTruncated
+        )
     }
 
     /// The number that the specification gives it (negative), for callers that speak Cilium's
@@ -82,8 +104,12 @@ impl Error {
             | Self::NotIp
             | Self::NetworkTruncated
             | Self::NetworkMalformed
-            | Self::IcmpFragment => -134,
-            Self::TransportTruncated | Self::QuoteTruncated | Self::QuoteUnknown => -135,
+            | Self::IcmpFragment
+            | Self::FragmentOverlap => -134,
+            Self::TransportTruncated
+            | Self::TransportMalformed
+            | Self::QuoteTruncated
+            | Self::QuoteUnknown => -135,
             Self::UnknownProtocol => -137,
             Self::NotCreated(_) => -155,
             Self::ExtensionHeaders => -156,
@@ -102,10 +128,12 @@ impl Error {
             Self::NetworkMalformed => "IP header malformed",
             Self::IcmpFragment => "fragmented ICMP",
             Self::TransportTruncated => "transport header cut short",
+            Self::TransportMalformed => "transport header malformed",
             Self::UnknownProtocol => "protocol not tracked",
             Self::ExtensionHeaders => "IPv6 extension headers not followed",
             Self::FragmentUnsupported => "fragment",
             Self::FragmentUnknown => "fragment without its first",
+            Self::FragmentOverlap => "fragment that overlaps the first",
             Self::QuoteTruncated => "ICMP error with a quotation cut short",
             Self::QuoteUnknown => "ICMP error about no known connection",
             Self::NotCreated(Refusal::Full) => "table full",

@@ -22,9 +22,12 @@
 #[cfg(test)]
 extern crate std;
 
+mod attributes;
+pub mod cilium;
 pub mod entry;
 pub mod error;
 pub mod packet;
+pub mod protocol;
 pub mod rules;
 pub mod settings;
 pub mod table;

@@ -4,6 +4,8 @@
 //! Each constant is one difference between the sets. `A1` and the like name the paragraph of
 //! `docs/differences.md` that describes it.
 
+pub use crate::cilium::{Cilium18, Cilium119};
+
 /// A set of rules as a value, for those who choose while they run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RuleSet {
@@ -85,55 +87,37 @@ pub trait Rules: Copy + 'static {
     const IPV6_FRAGMENTS: bool = true;
     /// The formula for an extension header's length is chosen by the header that follows (D7).
     const AH_LENGTH_BY_NEXT_HEADER: bool = false;
+    /// An authentication header is stepped over in IPv6, though not in IPv4; else it is a protocol
+    /// without ports in both (RFC 4302).
+    const STEP_OVER_AUTHENTICATION: bool = true;
     /// How many IPv6 headers are looked at; the last has to be the transport's.
     const IPV6_HEADERS: usize = 4;
     /// Mobility, HIP and Shim6 headers are stepped over too.
     const EVERY_EXTENSION_HEADER: bool = false;
+    /// IPv6 fragments of one packet have to agree on the next header, which they need not
+    /// (RFC 8200, 4.5).
+    const IPV6_FRAGMENTS_BY_NEXT_HEADER: bool = true;
+    /// A later fragment is refused that overlaps the first one in IPv6 (RFC 5722), or TCP's flags in
+    /// either family (RFC 3128).
+    const REFUSE_OVERLAPS: bool = false;
     /// SCTP and protocols without ports can be tracked (D8).
     const OTHER_PROTOCOLS: bool = true;
-    /// The IP header is checked: version, header length, total length.
+    /// The IP header is checked: version, header length, total length. Nothing is read beyond the
+    /// length that it states.
     const CHECK_IP_HEADER: bool = false;
+    /// The transport header is checked: it is whole within the IP packet, and TCP's data offset is
+    /// possible.
+    const CHECK_TRANSPORT_HEADER: bool = false;
     /// An entry past its lifetime is not found, collected or not.
     const EXPIRED_IS_MISS: bool = false;
     /// An ICMP error is related by the packet that it quotes.
     const RELATE_BY_QUOTE: bool = false;
 }
 
-/// The behaviour of Cilium 1.8.2 (July 2020).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Cilium18;
-
-impl Rules for Cilium18 {
-    const REOPENED_IS_NEW: bool = false;
-    const REOPEN_NEEDS_PLAIN_SYN: bool = false;
-    const REOPEN_FORGETS: bool = false;
-    const RST_CLOSES_BOTH: bool = false;
-    const SERVICE_CLOSES_BOTH: bool = false;
-    const REBALANCE: bool = false;
-    const COUNT_SERVICE: bool = false;
-    const COUNT_FIRST_ALWAYS: bool = true;
-    const BACKEND_IN_RX_BYTES: bool = true;
-    const SERVICE_KEEPS_LITTLE: bool = false;
-    const STATE_FILLED_LAST: bool = false;
-    const LOOPBACK_ENTRY: bool = true;
-    const RELATED_ENTRY_FIRST: bool = false;
-    const DNS_REPORTED_IN_FULL: bool = true;
-    const ICMP_NEEDS_CODE: bool = false;
-    const FRAGMENTS_AS_WHOLE: bool = true;
-    const IPV6_FRAGMENTS: bool = false;
-    const AH_LENGTH_BY_NEXT_HEADER: bool = true;
-    const OTHER_PROTOCOLS: bool = false;
-}
-
-/// The behaviour of Cilium 1.19 (2026).
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Cilium119;
-
-impl Rules for Cilium119 {}
-
 /// Flowkeep's own: 1.19's, and expired entries are not found, ICMP errors are related by what
 /// they quote, a SYN after a close begins a connection of its own, a lone FIN or RST one that is
-/// closing, headers are checked and fragments of every protocol are followed.
+/// closing, headers are checked, nothing is read beyond the length that they state, and fragments of
+/// every protocol are followed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Default;
 
@@ -143,9 +127,13 @@ impl Rules for Default {
     const ICMP_NEEDS_CODE: bool = false;
     const RELATED_ENTRY: bool = false;
     const FRAGMENTS_OF_ANY_PROTOCOL: bool = true;
+    const STEP_OVER_AUTHENTICATION: bool = false;
+    const IPV6_FRAGMENTS_BY_NEXT_HEADER: bool = false;
+    const REFUSE_OVERLAPS: bool = true;
     const IPV6_HEADERS: usize = 8;
     const EVERY_EXTENSION_HEADER: bool = true;
     const CHECK_IP_HEADER: bool = true;
+    const CHECK_TRANSPORT_HEADER: bool = true;
     const EXPIRED_IS_MISS: bool = true;
     const RELATE_BY_QUOTE: bool = true;
 }

@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use flowkeep_core::table::{
-    BucketHeader, HEADER_BYTES, Header, LayoutError, Memory, Record, SLOTS, Seed, Statistic,
-    table_bytes,
+    BucketHeader, HEADER_BYTES, Header, HostBounds, LayoutError, Memory, Record, SLOTS, Seed,
+    Statistic, table_bytes,
 };
 use memmap2::{Advice, MmapMut, MmapOptions};
 
@@ -188,6 +188,7 @@ fn start(map: &Words) -> NonNull<AtomicU64> {
 
 impl<const SHARED: bool> Memory for Region<SHARED> {
     type Word = AtomicU64;
+    type Bounds = HostBounds;
     const SHARED: bool = SHARED;
 
     #[inline]

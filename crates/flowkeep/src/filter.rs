@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::ops::RangeInclusive;
 
-use crate::connection::{Connection, State};
+use crate::connection::{Connection, ConnectionState};
 use crate::prefix::Prefix;
 use crate::protocol::Protocol;
 
@@ -18,7 +18,7 @@ pub struct Filter {
     /// The port of either side. A connection without ports does not fit.
     pub ports: Vec<RangeInclusive<u16>>,
     /// Its state.
-    pub states: Vec<State>,
+    pub states: Vec<ConnectionState>,
 }
 
 impl Filter {
@@ -26,7 +26,7 @@ impl Filter {
     #[must_use]
     pub fn matches(&self, connection: &Connection) -> bool {
         let ends = [connection.originator, connection.responder];
-        self.fits_state(connection.state) && self.fits_ends(connection.protocol, ends)
+        self.matches_state(connection.state) && self.matches_ends(connection.protocol, ends)
     }
 
     /// Whether there is no condition at all.
@@ -36,12 +36,12 @@ impl Filter {
     }
 
     /// Whether a state meets its condition.
-    pub(crate) fn fits_state(&self, state: State) -> bool {
+    pub(crate) fn matches_state(&self, state: ConnectionState) -> bool {
         self.states.is_empty() || self.states.contains(&state)
     }
 
     /// Whether protocol and ends meet their conditions.
-    pub(crate) fn fits_ends(&self, protocol: u8, ends: [SocketAddr; 2]) -> bool {
+    pub(crate) fn matches_ends(&self, protocol: u8, ends: [SocketAddr; 2]) -> bool {
         let protocol = Protocol(protocol);
         (self.protocols.is_empty() || self.protocols.contains(&protocol))
             && (self.addresses.is_empty()
@@ -96,7 +96,10 @@ mod tests {
             };
             assert_eq!(passes(&filter), fits);
         }
-        for (fits, state) in [(true, State::Answered), (false, State::Closed)] {
+        for (fits, state) in [
+            (true, ConnectionState::Answered),
+            (false, ConnectionState::Closed),
+        ] {
             let filter = Filter {
                 states: vec![state],
                 ..Filter::default()
@@ -109,7 +112,7 @@ mod tests {
     fn all_conditions_must_be_met() {
         let filter = Filter {
             protocols: vec![Protocol::TCP],
-            states: vec![State::Closed],
+            states: vec![ConnectionState::Closed],
             ..Filter::default()
         };
         assert!(!passes(&filter));

@@ -16,17 +16,16 @@ pub struct IcmpKind {
 }
 
 impl IcmpKind {
-    /// The kind of an error. Its sender's address tells which ICMP it is.
+    /// Whether the error says that a packet was turned away. A redirect says that it was forwarded,
+    /// and that there is a better way.
     #[must_use]
-    pub const fn of(error: &IcmpError) -> Self {
-        Self {
-            v6: error.sender.is_ipv6(),
-            icmp_type: error.icmp_type,
-            code: error.code,
-        }
+    pub const fn refuses(self) -> bool {
+        const REDIRECT: u8 = 5;
+        const REDIRECT_V6: u8 = 137;
+        self.icmp_type != if self.v6 { REDIRECT_V6 } else { REDIRECT }
     }
 
-    /// The kind in words, without its type where the code says it all.
+    /// The kind in words; without its type if the code says it all.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         if self.v6 {
@@ -90,6 +89,18 @@ impl IcmpKind {
             (137, 0) => "redirect",
             _ => return None,
         })
+    }
+}
+
+impl IcmpError {
+    /// Its kind. The sender's address tells which ICMP it is.
+    #[must_use]
+    pub const fn kind(&self) -> IcmpKind {
+        IcmpKind {
+            v6: self.sender.is_ipv6(),
+            icmp_type: self.icmp_type,
+            code: self.code,
+        }
     }
 }
 

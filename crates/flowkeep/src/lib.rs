@@ -17,7 +17,6 @@ pub mod replay;
 mod sample;
 pub mod saved;
 pub mod top;
-mod walk;
 
 pub use flowkeep_memory as memory;
 

@@ -1,6 +1,6 @@
 //! A connection for tests.
 
-use crate::connection::{Connection, State, Timestamp, Traffic};
+use crate::connection::{Connection, ConnectionState, Timestamp, Traffic};
 
 /// TCP from 192.0.2.1:40000 to 198.51.100.2:443, answered, a second long.
 pub(crate) fn sample() -> Connection {
@@ -8,7 +8,7 @@ pub(crate) fn sample() -> Connection {
         protocol: 6,
         originator: ([192, 0, 2, 1], 40_000).into(),
         responder: ([198, 51, 100, 2], 443).into(),
-        state: State::Answered,
+        state: ConnectionState::Answered,
         expired: false,
         originator_flags: 0x1a,
         responder_flags: 0x12,

@@ -3,16 +3,13 @@
 use std::path::Path;
 
 use flowkeep_core::entry::Entry;
-use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{BucketTable, SLOTS, Seed, Table};
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
-use crate::connection::Connection;
+use crate::connection::{self, Connection, SECOND, Summary, TableClock, Timestamp, View};
 use crate::filter::Filter;
 use crate::memory::{MemoryError, Region};
-use crate::replay::{SECOND, Summary};
-use crate::walk::{self, View};
 
 /// How full a saved table is: it does not grow, so there is no reason to leave more room.
 const FILL: f64 = 0.7;
@@ -68,24 +65,21 @@ impl SavedTable {
         self.table.capacity()
     }
 
-    /// Tells `each` of every connection that fits the filter, by the time at which it began, as it
-    /// was when the last packet of all was seen. The summary counts all.
+    /// Calls `each` for every connection that matches the filter, in the order of their starts. The
+    /// summary counts all.
     pub fn for_each(&self, filter: &Filter, each: impl FnMut(&Connection)) -> Summary {
-        let ticks_per_second = self.table.memory().header().ticks_per_second();
-        let last = self
-            .table
-            .iter()
-            .map(|(_, _, entry)| entry.last_seen)
-            .max()
-            .unwrap_or(0);
         let view = View {
-            now: u32::try_from(last / ticks_per_second.max(1)).unwrap_or(u32::MAX),
-            ticks_per_second,
-            epoch: 0,
-            settings: Settings::default(),
+            clock: TableClock {
+                tick_zero: Timestamp(0),
+                ticks_per_second: self.table.memory().header().ticks_per_second(),
+                second: (0, Timestamp(0)),
+            },
+            // What had expired was not saved.
+            now: 0,
             expired: true,
+            icmp_refuses: true,
         };
-        walk::for_each(&self.table, &view, filter, true, each)
+        connection::for_each(&self.table, &view, filter, true, each)
     }
 }
 
@@ -94,7 +88,6 @@ mod tests {
     use flowkeep_core::packet::LinkType;
 
     use super::*;
-    use crate::connection::Timestamp;
     use crate::replay::{Options, Replay};
 
     /// UDP of no payload from a port of 192.0.2.1 to port 53 of 192.0.2.2.

@@ -15,7 +15,7 @@ const COPIES: usize = 100;
 const LONGEST: usize = 64 * 1024;
 
 fn captures() -> Vec<PathBuf> {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let more = std::env::var_os("FLOWKEEP_CAPTURES").map(PathBuf::from);
     [Some(examples), more]
         .into_iter()

@@ -7,7 +7,7 @@
 
 use core::net::Ipv4Addr;
 
-use flowkeep_core::tracker::State;
+use flowkeep_core::cilium::State;
 use flowkeep_core::tuple::Address;
 
 /// One call.
@@ -18,7 +18,7 @@ pub(crate) struct Call {
     pub(crate) direction: u64,
     /// See [`scope`].
     pub(crate) scope: u64,
-    /// As a number: [`Kinds`](flowkeep_core::tracker::Kinds).
+    /// As a number: [`Kinds`](flowkeep_core::cilium::Kinds).
     pub(crate) kinds: u64,
     /// 1 if the tuple's flags are set anew.
     pub(crate) forget_related: u64,

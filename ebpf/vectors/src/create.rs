@@ -1,8 +1,9 @@
 //! A creation, in turns: see [`planned`](crate::planned).
 
 use flowkeep_core::Error;
+use flowkeep_core::cilium::Creation;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::tracker::{Creation, Direction, Tracker};
+use flowkeep_core::tracker::{Direction, Tracker};
 use flowkeep_core::tuple::Tuple;
 
 use crate::call::{Call, direction, refusal, state};
@@ -78,7 +79,7 @@ step! {
 /// Makes the entry of the work's tuple and state, as far as it comes.
 #[inline(always)]
 fn make(direction: Direction) -> Outcome {
-    let (Some((call, work)), Some(maps)) = (call(), Maps::new()) else {
+    let (Some((call, work)), Some(maps)) = (call(), Maps::<false>::new()) else {
         return Outcome::DONE;
     };
     let table = Planned::new(maps);

@@ -4,7 +4,7 @@
 use flowkeep_core::entry::{Entry, Progress};
 use flowkeep_core::table::{BucketTable, EntryHandle, Handle, Sighting};
 use flowkeep_core::tracker::{Direction, Instant};
-use flowkeep_core::tuple::Address;
+use flowkeep_core::tuple::{Address, Tuple};
 
 use crate::memory::Maps;
 use crate::word::Word;
@@ -18,6 +18,11 @@ impl SteppedHandle {
     #[inline(always)]
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
     }
 }
 
@@ -40,9 +45,15 @@ impl EntryHandle for SteppedHandle {
     }
 
     #[inline(always)]
-    fn count(&self, direction: Direction, packets: u64, length: u64, _: Instant) {
+    fn count(&self, direction: Direction, packets: u64, length: u64, _: Instant) -> bool {
         let ingress = u32::from(matches!(direction, Direction::Ingress));
-        handle_count(self.0, ingress, packets, length);
+        handle_count(self.0, ingress, packets, length) != 0
+    }
+
+    /// No step asks for it.
+    #[inline(always)]
+    fn tuple(&self) -> Option<Tuple> {
+        None
     }
 
     #[inline(always)]
@@ -74,7 +85,7 @@ impl EntryHandle for SteppedHandle {
 /// is none.
 #[inline(always)]
 fn with(bits: u64, does: impl FnOnce(Handle<'_, Word>, &mut Work) -> bool) -> u32 {
-    let (Some(maps), Some(work)) = (Maps::new(), Work::get()) else {
+    let (Some(maps), Some(work)) = (Maps::<false>::new(), Work::get()) else {
         return 0;
     };
     let table = BucketTable::new(maps);
@@ -112,8 +123,7 @@ extern "C" fn handle_count(bits: u64, ingress: u32, packets: u64, length: u64) -
         } else {
             Direction::Egress
         };
-        handle.count(direction, packets, length, work.now);
-        true
+        handle.count(direction, packets, length, work.now)
     })
 }
 

@@ -3,7 +3,10 @@
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_skb_change_tail;
 use flowkeep_core::packet::{Fragments, NoFragments, network, transport};
-use flowkeep_core::tracker::{Direction, Instant, Kinds, Request, Scope, Tracker};
+use flowkeep_core::cilium::{Kinds, Scope};
+use flowkeep_core::tracker::{
+    Direction, Instant, ROUNDS, Request, Step, Subject, Tracker, Verdict,
+};
 use flowkeep_core::tuple::Family;
 
 use crate::bytes::Loaded;
@@ -13,7 +16,8 @@ use crate::fragments::FirstFragments;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
 use crate::rules::Rules;
-use crate::table::{Searched, search_before};
+use crate::handle::SteppedHandle;
+use crate::table::{Stepped, bits, found};
 use crate::work::{Work, call};
 
 /// Where the frame's IP header begins: behind an Ethernet header.
@@ -43,10 +47,22 @@ pub(crate) fn look_up(skb: *mut __sk_buff) -> Outcome {
     if parsed != Outcome::GO_ON {
         return parsed;
     }
-    search_for_packet();
-    find(call.direction, call.scope);
-    tell_found()
+    begin();
+    let mut next = search_as_asked();
+    for _ in 0..STEPS {
+        next = match next {
+            Outcome::SEARCH => search_as_asked(),
+            Outcome::SEARCH_OWN => search_own(),
+            Outcome::UPDATE => find(call.direction, call.scope),
+            Outcome::CREATE => unknown(),
+            _ => break,
+        };
+    }
+    next
 }
+
+/// More than a look-up can take.
+const STEPS: u32 = 3 * (ROUNDS + 1);
 
 step! {
     /// Parses an IPv4 packet.
@@ -84,7 +100,7 @@ fn timeless() -> FirstFragments {
 
 #[inline(always)]
 fn parse(skb: *mut __sk_buff, family: Family, fragments: &mut impl Fragments) -> Outcome {
-    let (Some((call, work)), Some(maps)) = (call(), Maps::new()) else {
+    let (Some((call, work)), Some(maps)) = (call(), Maps::<false>::new()) else {
         return Outcome::DONE;
     };
     let bytes = Loaded::new(skb, &mut work.piece);
@@ -152,46 +168,111 @@ fn request(call: &Call, work: &Work, direction: Direction, scope: Scope) -> Requ
     request
 }
 
+/// The packet, with everything that is asked about it.
+macro_rules! subject {
+    ($work:ident, $request:ident) => {
+        Subject {
+            tuple: &$work.packet,
+            tcp_flags: $work.tcp_flags,
+            request: &$request,
+        }
+    };
+}
+
 step! {
-    /// Notes what the look-up found.
-    fn tell_found() -> Outcome {
-        let Some((call, work)) = call() else {
+    /// Begins a look-up.
+    fn begin() -> Outcome {
+        let (Some((_, work)), Some(maps)) = (call(), Maps::<false>::new()) else {
             return Outcome::DONE;
         };
-        let found = &work.found;
-        call.status = found.status as u64;
-        call.monitor = found.monitor.map_or(NONE, u64::from);
-        let scope = tracker_scope(call.scope);
-        let request = request(call, work, direction(call.direction), scope);
-        call.tuple = found.tuple_of(&work.packet, &request).words();
-        call.state = state_words(&work.state);
+        let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &Stepped);
+        work.progress = tracker.begin();
         Outcome::GO_ON
     }
 }
 
 step! {
-    /// Searches for what the look-up may ask for.
-    fn search_for_packet() -> Outcome {
-        let Some((call, work)) = call() else {
-            return Outcome::DONE;
-        };
-        let scope = tracker_scope(call.scope);
-        let request = request(call, work, direction(call.direction), scope);
-        let keys = request.keys(&work.packet);
-        search_before(work, scope, keys);
-        Outcome::GO_ON
+    /// Searches in the directions that are asked for.
+    fn search_as_asked() -> Outcome {
+        match call() {
+            Some((call, _)) => search(tracker_scope(call.scope)),
+            None => Outcome::DONE,
+        }
     }
 }
 
-/// Looks for the packet's connection, and updates it.
+step! {
+    /// Searches in the packet's own direction.
+    fn search_own() -> Outcome {
+        search(Scope::Forward)
+    }
+}
+
+/// Searches for the packet's connection.
 #[inline(always)]
-fn update(direction: Direction, scope: Scope) -> Outcome {
-    let (Some((call, work)), Some(maps)) = (call(), Maps::new()) else {
+fn search(scope: Scope) -> Outcome {
+    let (Some((call, work)), Some(maps)) = (call(), Maps::<false>::new()) else {
         return Outcome::DONE;
     };
-    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &Searched);
+    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &Stepped);
+    let request = request(call, work, direction(call.direction), tracker_scope(call.scope));
+    let subject = subject!(work, request);
+    match tracker.search((), &subject, scope, &mut work.progress) {
+        Step::Update(found) => {
+            work.found = bits(&found);
+            Outcome::UPDATE
+        }
+        _ => Outcome::CREATE,
+    }
+}
+
+/// Updates the entry that was found.
+#[inline(always)]
+fn update(direction: Direction, scope: Scope) -> Outcome {
+    let (Some((call, work)), Some(maps)) = (call(), Maps::<false>::new()) else {
+        return Outcome::DONE;
+    };
+    let Some(found) = found(work.found) else {
+        return Outcome::DONE;
+    };
+    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &Stepped);
     let request = request(call, work, direction, scope);
+    let subject = subject!(work, request);
     let state = (call.has_state != 0).then_some(&mut work.state);
-    work.found = tracker.lookup_tuple((), &work.packet, work.tcp_flags, &request, state);
+    match tracker.update(&found, &subject, &mut work.progress, state) {
+        Step::Done(verdict) => done(&verdict, &request),
+        Step::Search(asked) if asked == scope => Outcome::SEARCH,
+        Step::Search(_) => Outcome::SEARCH_OWN,
+        Step::Update(_) => Outcome::UPDATE,
+        Step::Create => Outcome::CREATE,
+    }
+}
+
+step! {
+    /// Ends a look-up that found nothing.
+    fn unknown() -> Outcome {
+        let (Some((call, work)), Some(maps)) = (call(), Maps::<false>::new()) else {
+            return Outcome::DONE;
+        };
+        let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &Stepped);
+        let request = request(call, work, direction(call.direction), tracker_scope(call.scope));
+        let subject = subject!(work, request);
+        done(&tracker.unknown(&subject, &work.progress), &request)
+    }
+}
+
+/// Notes what the look-up found.
+#[inline(always)]
+fn done(verdict: &Verdict<SteppedHandle>, request: &Request) -> Outcome {
+    let Some((call, work)) = call() else {
+        return Outcome::DONE;
+    };
+    if let Some(error) = verdict.reason {
+        return Outcome::failed(error);
+    }
+    call.status = verdict.status as u64;
+    call.monitor = verdict.monitor.map_or(NONE, u64::from);
+    call.tuple = verdict.tuple_of(&work.packet, request).words();
+    call.state = state_words(&work.state);
     Outcome::GO_ON
 }

@@ -37,10 +37,10 @@ macro_rules! operation {
         step! {
             #[doc = concat!("[`Tracker::", stringify!($name), "`]")]
             fn $name() -> Outcome {
-                let (Some((call, work)), Some(maps)) = (call(), Maps::new()) else {
+                let (Some((call, work)), Some(maps)) = (call(), Maps::<false>::new()) else {
                     return Outcome::DONE;
                 };
-                            let $tracker: Tracker<'_, Rules, _> =
+                let $tracker: Tracker<'_, Rules, _> =
                     Tracker::new(&maps.config.settings, &Stepped);
                 let ($tuple, $argument, $now) = (&work.tuple, call.argument, work.now);
                 let _ = ($argument, $now);
@@ -65,10 +65,10 @@ operation!(has_egress_entry_with(tracker, tuple, argument, now)
 step! {
     /// [`Tracker::node_port_egress`]
     fn node_port_egress() -> Outcome {
-        let (Some((call, work)), Some(maps)) = (call(), Maps::new()) else {
+        let (Some((call, work)), Some(maps)) = (call(), Maps::<false>::new()) else {
             return Outcome::DONE;
         };
-            let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &Stepped);
+        let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &Stepped);
         let query = tracker.node_port_egress(&work.tuple, call.argument != 0);
         call.found = u64::from(query.found);
         call.index = query.rev_nat_index.map_or(NONE, u64::from);

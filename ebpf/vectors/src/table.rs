@@ -2,8 +2,10 @@
 
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{self, BucketPair, BucketTable, Found, Keys, Memory, Sighting, Table};
-use flowkeep_core::tracker::{Instant, Scope};
+use flowkeep_core::table::{
+    self, BucketPair, BucketTable, Existing, Found, Keys, Memory, Sighting, Stored, Table,
+};
+use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
 use crate::handle::SteppedHandle;
@@ -27,56 +29,26 @@ impl Table for Stepped {
         found(search()).map(|found| found.handle)
     }
 
-    /// Operations on a single entry insert nothing.
     #[inline(always)]
-    fn insert(&self, (): (), _: &Tuple, _: &Entry, _: Instant) -> Result<SteppedHandle, Refusal> {
+    fn probe(&self, (): (), first: &Tuple, second: &Tuple) -> Option<Found<SteppedHandle>> {
+        let work = Work::get()?;
+        (work.first, work.second) = (*first, *second);
+        found(search())
+    }
+
+    /// Nothing is inserted by it: see [`planned`](crate::planned).
+    #[inline(always)]
+    fn store(
+        &self,
+        (): (),
+        _: &Tuple,
+        _: &Tuple,
+        _: &Entry,
+        _: Existing,
+        _: Instant,
+    ) -> Result<Stored<SteppedHandle>, Refusal> {
         Err(Refusal::Full)
     }
-}
-
-/// The table of a look-up, after [`search_before`]: to look up means to look at what was found. It
-/// spares a look-up the stack that tuples and searches take.
-pub(crate) struct Searched;
-
-impl Table for Searched {
-    type Handle<'t> = SteppedHandle;
-    type Hash = ();
-
-    #[inline(always)]
-    fn hash(&self, _: &Tuple) {}
-
-    #[inline(always)]
-    fn find(&self, (): (), _: &Tuple) -> Option<SteppedHandle> {
-        found(Work::get()?.alone).map(|found| found.handle)
-    }
-
-    #[inline(always)]
-    fn probe(&self, (): (), _: &Tuple, _: &Tuple) -> Option<Found<SteppedHandle>> {
-        found(Work::get()?.both)
-    }
-
-    /// A look-up inserts nothing.
-    #[inline(always)]
-    fn insert(&self, (): (), _: &Tuple, _: &Entry, _: Instant) -> Result<SteppedHandle, Refusal> {
-        Err(Refusal::Full)
-    }
-}
-
-/// Searches for all that a look-up may ask for: for both of its tuples, and for the one that it looks
-/// for if it looks for one alone.
-#[inline(always)]
-pub(crate) fn search_before(work: &mut Work, scope: Scope, [reverse, forward]: [Tuple; 2]) {
-    if scope == Scope::Both {
-        (work.first, work.second) = (reverse, forward);
-        work.both = search();
-    }
-    let alone = if scope == Scope::Reverse {
-        reverse
-    } else {
-        forward
-    };
-    (work.first, work.second) = (alone, alone);
-    work.alone = search();
 }
 
 /// In place of a sighting: there is no such entry.
@@ -84,9 +56,15 @@ const NOTHING: u64 = Sighting::NONE.bits();
 /// Beside a sighting: it is of the first tuple. No sighting has this bit.
 const IS_FIRST: u64 = 1 << 62;
 
+/// A [`search`]'s result again.
+#[inline(always)]
+pub(crate) const fn bits(found: &Found<SteppedHandle>) -> u64 {
+    found.handle.bits() | if found.is_first { IS_FIRST } else { 0 }
+}
+
 /// What a [`search`] has found.
 #[inline(always)]
-fn found(sighting: u64) -> Option<Found<SteppedHandle>> {
+pub(crate) fn found(sighting: u64) -> Option<Found<SteppedHandle>> {
     (sighting != NOTHING).then(|| Found {
         handle: SteppedHandle::from_bits(sighting & !IS_FIRST),
         is_first: sighting & IS_FIRST != 0,
@@ -97,7 +75,7 @@ fn found(sighting: u64) -> Option<Found<SteppedHandle>> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn search() -> u64 {
-    let (Some(maps), Some(work)) = (Maps::new(), Work::get()) else {
+    let (Some(maps), Some(work)) = (Maps::<false>::new(), Work::get()) else {
         return NOTHING;
     };
     let pair = BucketPair::new(maps.seed().hash(&work.first), maps.buckets());

@@ -5,13 +5,13 @@
 
 use aya_ebpf::btf_maps::{Array, PerCpuArray};
 use aya_ebpf::macros::btf_map;
-use flowkeep_core::entry::{Entry, Progress};
-use flowkeep_core::tracker::{Instant, Lookup, State};
+use flowkeep_core::cilium::State;
+use flowkeep_core::entry::{Entry, Progress as EntryProgress};
+use flowkeep_core::tracker::{Instant, Progress};
 use flowkeep_core::tuple::Tuple;
 
 use crate::bytes::Piece;
 use crate::call::{CALL_WORDS, Call};
-use crate::handle::SteppedHandle;
 use crate::maps::MMAPABLE;
 
 /// A [`Call`].
@@ -34,16 +34,15 @@ pub(crate) struct Work {
     /// What is searched for.
     pub(crate) first: Tuple,
     pub(crate) second: Tuple,
-    /// What a search for both of a look-up's tuples found, and one for the one that it looks for alone.
-    pub(crate) both: u64,
-    pub(crate) alone: u64,
-    /// What a look-up found.
-    pub(crate) found: Lookup<SteppedHandle>,
+    /// What the look-up's search found, as [`search`](crate::table) has it.
+    pub(crate) found: u64,
+    /// What the look-up knows from the steps before.
+    pub(crate) progress: Progress,
     /// An entry that was read.
     pub(crate) entry: Entry,
     /// What an entry's progress is, or is to be replaced, and by what.
-    pub(crate) before: Progress,
-    pub(crate) after: Progress,
+    pub(crate) before: EntryProgress,
+    pub(crate) after: EntryProgress,
     /// The caller's.
     pub(crate) state: State,
     pub(crate) tcp_flags: u8,

@@ -1,6 +1,6 @@
 //! `cargo xtask bpf`: builds the objects that are committed: the programs' in
 //! `crates/flowkeep-bpf`, with those that its tests load, and that of what they are measured against
-//! in `xtask`.
+//! in `crates/flowkeep-bench`.
 
 mod btf;
 mod code;
@@ -40,11 +40,12 @@ struct Object {
 }
 
 /// What the programs are built from.
-const PROGRAMS: [&str; 4] = [
+const PROGRAMS: [&str; 5] = [
     "ebpf/src",
     "crates/flowkeep-core/src",
     "crates/flowkeep-core/Cargo.toml",
-    "crates/flowkeep-bpf/src/abi.rs",
+    "crates/flowkeep-abi/src",
+    "crates/flowkeep-abi/Cargo.toml",
 ];
 
 const OBJECTS: [Object; 6] = [
@@ -57,7 +58,7 @@ const OBJECTS: [Object; 6] = [
         name: "reference",
         package: "flowkeep-reference",
         features: "",
-        home: "xtask/object",
+        home: "crates/flowkeep-bench/object",
         sources: &[&["ebpf/reference"]],
     },
 ];

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::debian::{Kernel, unpacked};
 use super::programs::Programs;
 use super::{name, succeed};
+use crate::test::Tally;
 
 /// A root file system, packed.
 pub(super) struct System {
@@ -122,8 +123,8 @@ impl System {
         format!("{}: {} MiB", self.archive.display(), bytes >> 20)
     }
 
-    /// Runs the tests, and shows what they say. Whether all passed.
-    pub(super) fn run(&self, kernel: &Kernel, filter: Option<&str>) -> Result<bool> {
+    /// Runs the tests, shows what they say, and counts it.
+    pub(super) fn run(&self, kernel: &Kernel, filter: Option<&str>) -> Result<Tally> {
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args("-nographic -no-reboot -m 2048 -smp 2 -net none".split(' '));
         // In software: where hardware's help is nested, it may fail in the middle.
@@ -140,16 +141,19 @@ impl System {
             .spawn()
             .context("qemu-system-x86_64 can't be run: apt-get install qemu-system-x86")?;
         let console = running.stdout.take().context("qemu writes nothing")?;
-        let mut passed = None;
+        let (mut tally, mut has_ended) = (Tally::default(), false);
         for line in BufReader::new(console).split(b'\n') {
             let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
             println!("{line}");
+            tally.read(&line);
             if let Some(status) = line.strip_prefix("@ status ") {
-                passed = Some(status == "0");
+                tally.end_of_run(status == "0");
+                has_ended = true;
             }
         }
         running.wait()?;
-        passed.context("the machine stopped before the tests' end")
+        ensure!(has_ended, "the machine stopped before the tests' end");
+        Ok(tally)
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod filter;
 mod pin;
-mod place;
+mod point;
 
 use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixListener;
@@ -14,17 +14,17 @@ use nix::net::if_::{if_nameindex, if_nametoindex};
 pub use self::filter::detach_abandoned;
 pub(crate) use self::pin::Pin;
 pub use self::pin::pinned;
-use self::place::{Place, without_tcx};
+use self::point::{AttachPoint, without_tcx};
 use crate::{Attached, Device, Error, Hook, Kernel, Means, maps};
 
-/// A program that this process has attached. When it is dropped, the program is detached, unless a
-/// pin keeps it.
+/// A program that this process has attached. Dropping this detaches it, unless a pin keeps it
+/// attached.
 #[derive(Debug)]
 pub(crate) struct Attachment {
     attached: Attached,
     /// `None` if it is pinned.
     _link: Option<SchedClassifierLink>,
-    /// Tells other processes that a filter is in use.
+    /// Shows other processes that a filter is in use.
     _owner: Option<UnixListener>,
 }
 
@@ -52,17 +52,17 @@ impl Kernel {
         Ok(program)
     }
 
-    /// Attaches the program for a hook to an interface of the current network namespace, beside
-    /// whatever is attached there: by a tcx link, or on kernels before 6.6 by a filter of the
+    /// Attaches the program for a hook to an interface of the current network namespace, in
+    /// addition to other programs there: by a tcx link, or on kernels before 6.6 by a filter of the
     /// clsact queueing discipline.
     ///
-    /// It is detached when `self` is dropped; with `pin`, it stays until [`Self::detach`]. What is
-    /// pinned for this hook already is replaced by this process's program, at once, without a
-    /// packet in between that nobody sees.
+    /// It is detached when `self` is dropped; with `pin`, it stays until [`Self::detach`]. A
+    /// program that is pinned for this hook already is replaced atomically, so that no packet goes
+    /// untracked.
     ///
     /// # Errors
     /// [`Error::Interface`], [`Error::Kind`], [`Error::Load`], [`Error::Attach`],
-    /// [`Error::Attached`], [`Error::Elsewhere`], and [`Error::NoFolder`] for `pin` without a
+    /// [`Error::Attached`], [`Error::NameTaken`], [`Error::Elsewhere`], and [`Error::NoFolder`] for `pin` without a
     /// [folder](crate::Options::pin).
     pub fn attach(&mut self, interface: &str, hook: Hook, pin: bool) -> Result<(), Error> {
         let device = Device::of(interface)?;
@@ -72,31 +72,31 @@ impl Kernel {
             (true, None) => return Err(Error::NoFolder),
         };
         let means = self.means;
-        let place = Place {
+        let point = AttachPoint {
             interface,
             hook,
             folder: folder.as_deref(),
         };
-        let in_use = pin && self.attached()?.iter().any(|other| place.is(other));
+        let in_use = pin && self.attached()?.iter().any(|other| point.is(other));
         let program = self.program(hook, device)?;
         let attachment = match means {
-            Some(Means::Clsact) => place.by_filter(program)?,
-            Some(Means::Tcx) => place
+            Some(Means::Clsact) => point.by_filter(program)?,
+            Some(Means::Tcx) => point
                 .by_link(program, in_use)
-                .map_err(|error| place.failed(error))?,
-            None => match place.by_link(program, in_use) {
-                Err(error) if without_tcx(&error) => place.by_filter(program)?,
-                done => done.map_err(|error| place.failed(error))?,
+                .map_err(|error| point.failed(error))?,
+            None => match point.by_link(program, in_use) {
+                Err(error) if without_tcx(&error) => point.by_filter(program)?,
+                done => done.map_err(|error| point.failed(error))?,
             },
         };
-        self.attachments.retain(|other| !place.is(&other.attached));
+        self.attachments.retain(|other| !point.is(&other.attached));
         self.attachments.push(attachment);
         Ok(())
     }
 
-    /// Detaches every program of this table from an interface, by whomever it was attached or
-    /// pinned. Whether there was one. What only a pin kept attached sees packets for a moment
-    /// longer, until the kernel has taken it away.
+    /// Detaches the programs of this table from an interface that this process has attached or that
+    /// are pinned. Returns whether there was one. A program that only a pin kept attached may see
+    /// packets for a moment longer, until the kernel has removed it.
     ///
     /// # Errors
     /// [`Error::File`].
@@ -104,7 +104,7 @@ impl Kernel {
         self.detach_if(|attached| attached.interface == interface)
     }
 
-    /// Detaches every program of this table from every interface. Whether there was one.
+    /// As [`Self::detach`], from every interface.
     ///
     /// # Errors
     /// [`Error::File`].
@@ -126,8 +126,8 @@ impl Kernel {
         Ok(any)
     }
 
-    /// Where programs of this table are attached now: tcx links of the current network namespace
-    /// by whomever they were made, and the filters that this process has or that are pinned.
+    /// Where programs of this table are attached now: all tcx links of the current network
+    /// namespace, and those filters that this process has attached or that are pinned.
     ///
     /// # Errors
     /// [`Error::Map`], [`Error::Query`], [`Error::File`].
@@ -153,7 +153,7 @@ impl Kernel {
         for interface in interfaces.iter() {
             let name = interface.name().to_string_lossy();
             for side in [TcAttachType::Ingress, TcAttachType::Egress] {
-                // Refused by kernels without tcx, and where an interface goes meanwhile.
+                // Fails on kernels without tcx, and if the interface is removed meanwhile.
                 let Ok((_, programs)) = SchedClassifier::query_tcx(&name, side) else {
                     continue;
                 };
@@ -179,7 +179,7 @@ impl Kernel {
         Ok(links)
     }
 
-    /// What is pinned beside the maps.
+    /// The programs that are pinned.
     fn pins(&self) -> Result<Vec<Pin>, Error> {
         self.pin
             .as_deref()
@@ -201,6 +201,6 @@ fn load(program: &mut SchedClassifier) -> Result<(), ProgramError> {
     }
 }
 
-/// How often a program is loaded before that fails: the verifier gives up (EAGAIN) when a signal
-/// arrives, also one that only stops the process until it is continued.
+/// How often loading a program is tried: the verifier gives up (EAGAIN) when a signal arrives, even
+/// one that only stops and continues the process.
 const LOAD_TRIES: u32 = 16;

@@ -1,4 +1,4 @@
-//! Pins that keep programs attached: their names tell where.
+//! Pins that keep programs attached. Their names say where.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -14,11 +14,11 @@ use crate::{Attached, Error, Hook, Means};
 pub(crate) struct Pin {
     pub(super) path: PathBuf,
     pub(super) attached: Attached,
-    /// Of a filter; `None` if the pin does not say.
+    /// Of a filter; `None` for a link, or if the name does not have it.
     identity: Option<Identity>,
 }
 
-/// An interface, whatever it is called: a filter is not found by its pin, as a link is.
+/// An interface, whatever its name: unlike a link, a filter is not found by its pin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     index: u32,
@@ -27,7 +27,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// That of an interface of the current network namespace.
+    /// The identity of an interface of the current network namespace.
     pub(super) fn of(interface: &str) -> io::Result<Self> {
         Ok(Self {
             index: if_nametoindex(interface)?,
@@ -35,12 +35,12 @@ impl Identity {
         })
     }
 
-    /// Whether it is of the current network namespace, or was.
+    /// Whether the interface is, or was, in the current network namespace.
     fn is_here(self) -> bool {
         namespace().is_ok_and(|namespace| namespace == self.namespace)
     }
 
-    /// What it is called by now, if it is still there.
+    /// The interface's present name; `None` if it is gone.
     fn name(self) -> Option<String> {
         let interfaces = if_nameindex().ok().filter(|_| self.is_here())?;
         let found = interfaces
@@ -56,8 +56,8 @@ fn namespace() -> io::Result<u64> {
 }
 
 impl Pin {
-    /// The name of a link's pin in its folder, or with an identity of a filter's. The BPF file
-    /// system takes no dots, which names of VLAN interfaces have; no interface's name has a colon.
+    /// The name of the pin of a link, or with an identity of a filter. The BPF file system allows
+    /// no dots in names, which VLAN interfaces have; interface names have no colons.
     pub(super) fn name(interface: &str, hook: Hook, filter: Option<Identity>) -> String {
         let interface = interface.replace('.', ":");
         let suffix = filter.map_or_else(String::new, |Identity { index, namespace }| {
@@ -87,7 +87,7 @@ impl Pin {
         })
     }
 
-    /// The same, under the name that its interface has by now.
+    /// The same pin with the present name of its interface.
     pub(crate) fn renamed(mut self) -> Self {
         if let Some(name) = self.identity.and_then(Identity::name) {
             self.attached.interface = name;
@@ -95,13 +95,13 @@ impl Pin {
         self
     }
 
-    /// Whether its interface is of the current network namespace, as far as the pin says.
+    /// Whether its interface is in the current network namespace; true if the pin does not say.
     pub(super) fn is_here(&self) -> bool {
         self.identity.is_none_or(Identity::is_here)
     }
 
-    /// Detaches the program: a link goes with its pin, a filter has to be taken away, if it has not
-    /// gone with its queueing discipline.
+    /// Detaches the program. A link is detached by removing its pin; a filter has to be deleted, if
+    /// its queueing discipline still exists.
     pub(crate) fn detach(self) -> Result<(), Error> {
         let Attached {
             interface,
@@ -114,7 +114,7 @@ impl Pin {
                 path: self.path,
             });
         }
-        // Not from an interface that only has the name of one that has gone.
+        // Another interface may have the name of one that is gone.
         let is_gone = self.identity.is_some_and(|found| found.name().is_none());
         if *means == Means::Clsact && !is_gone {
             Filter::new(interface, *hook).detach(PINNED);
@@ -126,10 +126,10 @@ impl Pin {
     }
 }
 
-/// What follows the hook in the name of a filter's pin.
+/// Follows the hook in the name of a filter's pin.
 const FILTER: &str = "-filter";
 
-/// The identity that follows, as `-INDEX-NAMESPACE`.
+/// Reads an identity, written as `-INDEX-NAMESPACE`.
 fn read(text: &str) -> Option<Identity> {
     let (index, namespace) = text.strip_prefix('-')?.split_once('-')?;
     Some(Identity {
@@ -138,8 +138,8 @@ fn read(text: &str) -> Option<Identity> {
     })
 }
 
-/// The programs that are pinned to a folder, by whichever version of this crate; none if there is
-/// no folder.
+/// The programs that are pinned to a folder, by any version of this crate; none if there is no such
+/// folder.
 ///
 /// # Errors
 /// [`Error::File`].
@@ -147,7 +147,7 @@ pub fn pinned(folder: &Path) -> Result<Vec<Attached>, Error> {
     Ok(pins(folder)?.into_iter().map(|pin| pin.attached).collect())
 }
 
-/// The pins in a folder.
+/// The pins of programs in a folder.
 pub(super) fn pins(folder: &Path) -> Result<Vec<Pin>, Error> {
     let failed = |source| Error::File {
         path: folder.to_owned(),
@@ -160,7 +160,7 @@ pub(super) fn pins(folder: &Path) -> Result<Vec<Pin>, Error> {
     let mut pins = Vec::new();
     for entry in entries {
         let entry = entry.map_err(failed)?;
-        // Nothing else is ours, whatever its name.
+        // Pins are files. Flowkeep makes nothing else.
         if entry.file_type().is_ok_and(|kind| kind.is_file()) {
             pins.extend(Pin::at(entry.path()).map(Pin::renamed));
         }

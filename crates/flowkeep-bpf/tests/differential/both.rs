@@ -5,18 +5,19 @@ use std::marker::PhantomData;
 use std::sync::atomic::AtomicU64;
 
 use aya::programs::{TestRun, TestRunOptions};
-use flowkeep_bpf::abi::table;
 use flowkeep_bpf::{Device, Hook, Kernel, Options};
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
-use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments, LinkType, link, parse};
+use flowkeep_core::packet::{
+    FragmentKey, FragmentPorts, Fragments, FromWire, LinkType, link, parse,
+};
 use flowkeep_core::rules::{self, RuleSet, Rules};
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{BucketHeader, BucketTable, Memory, Record, Seed, Statistic};
-use flowkeep_core::tracker::{Creation, Direction, Instant, Request, Tracker, originated};
-use flowkeep_core::tuple::{Flags, Tuple};
+use flowkeep_core::table::{BucketTable, KernelBounds, Memory, Seed, Statistic};
+use flowkeep_core::tracker::{Direction, Instant, Request, Tracker};
+use flowkeep_core::tuple::Tuple;
+use flowkeep_lab::can_load;
 
-use crate::common::privileged;
 use crate::memory::Owned;
 
 const SECOND: u64 = 1_000_000_000;
@@ -24,35 +25,7 @@ const SECOND: u64 = 1_000_000_000;
 const SEED: u64 = 7;
 
 /// Memory whose table is bounded as the programs' is.
-struct AsInKernel(Owned<AtomicU64>);
-
-impl Memory for AsInKernel {
-    type Word = AtomicU64;
-    const CANDIDATES: usize = table::CANDIDATES;
-    const LOCK_TRIES: usize = table::LOCK_TRIES;
-    const CLAIM_TRIES: usize = table::CLAIM_TRIES;
-    const COLLECTS: bool = table::COLLECTS;
-
-    fn buckets(&self) -> u32 {
-        self.0.buckets()
-    }
-
-    fn seed(&self) -> &Seed {
-        self.0.seed()
-    }
-
-    fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<AtomicU64>> {
-        self.0.bucket_header(bucket)
-    }
-
-    fn record(&self, index: u32) -> Option<&Record<AtomicU64>> {
-        self.0.record(index)
-    }
-
-    fn count(&self, statistic: Statistic) {
-        self.0.count(statistic);
-    }
-}
+type AsInKernel = Owned<AtomicU64, true, KernelBounds>;
 
 /// Both track by the rules `R`.
 pub(crate) struct Both<R> {
@@ -80,14 +53,13 @@ impl<R: Rules> Both<R> {
         let mut options = Options::new(settings, buckets, Seed::from_u64(SEED));
         options.rules = Some(rules);
         options.clock_is_set = true;
-        if !privileged() {
-            println!("skipped: no CAP_BPF");
+        if !can_load() {
             return None;
         }
         let kernel = Kernel::load(&options).unwrap_or_else(|error| panic!("{error}"));
         let mut both = Self {
             kernel,
-            host: BucketTable::new(AsInKernel(Owned::new(buckets as usize, SEED))),
+            host: BucketTable::new(AsInKernel::new(buckets as usize, SEED)),
             fragments: FirstFragments::default(),
             settings,
             errors: HashMap::new(),
@@ -144,7 +116,12 @@ impl<R: Rules> Both<R> {
             ticks: self.seconds * SECOND,
         };
         self.fragments.seconds = self.seconds;
-        let packet = parse::<R, [u8]>(frame, link_type, &self.settings, &mut self.fragments)?;
+        let packet = parse::<R, FromWire<'_>>(
+            &FromWire(frame),
+            link_type,
+            &self.settings,
+            &mut self.fragments,
+        )?;
         let length = match packet.length {
             // What the header leaves open is as long as what is there.
             0 => frame.len() - link(frame, link_type)?.network,
@@ -152,18 +129,10 @@ impl<R: Rules> Both<R> {
         } as u64;
         let tracker: Tracker<'_, R, _> = Tracker::new(&self.settings, &self.host);
         let request = Request::new(direction, length, now);
-        let found = tracker.lookup(&packet, &request, None)?;
-        if found.handle.is_none() {
-            let tuple = found.tuple(&packet, &request);
-            if tuple.flags().contains(Flags::RELATED) {
-                return Err(Error::QuoteUnknown);
-            }
-            let (mut tuple, direction) = originated(tuple, direction, packet.tcp_flags);
-            let mut creation = Creation::new(direction, packet.tcp_flags, length, now);
-            creation.related = true;
-            tracker.create(&mut tuple, &creation)?;
+        match tracker.track_packet(&packet, &request).reason {
+            None => Ok(()),
+            Some(reason) => Err(reason),
         }
-        Ok(())
     }
 
     /// Holds the kernel's entries and counters to the host's.
@@ -186,7 +155,7 @@ impl<R: Rules> Both<R> {
     /// Holds what the kernel's table has counted to what the host's has. How often each happened.
     pub(crate) fn compare_statistics(&self) -> [u64; Statistic::ALL.len()] {
         Statistic::ALL.map(|statistic| {
-            let here = self.host.memory().0.counted(statistic);
+            let here = self.host.memory().counted(statistic);
             let there = self.kernel.statistic(statistic);
             let there = there.unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(there, here, "{}", statistic.name());

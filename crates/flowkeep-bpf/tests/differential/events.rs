@@ -7,14 +7,13 @@ use flowkeep_core::error::Refusal;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{EvictReason, SLOTS, Seed, Statistic};
 use flowkeep_core::tracker::{Change, Status};
+use flowkeep_lab::can_load;
 
-use crate::common::privileged;
 use crate::frames;
 
 /// Programs over a table of one set, at second 1000.
 fn kernel(event_bytes: u32) -> Option<Kernel> {
-    if !privileged() {
-        println!("skipped: no CAP_BPF");
+    if !can_load() {
         return None;
     }
     let mut options = Options::new(Settings::default(), 1, Seed::from_u64(3));
@@ -144,7 +143,7 @@ fn a_full_table_tells_whom_it_evicts_and_refuses() {
 
     show(&mut kernel, Hook::Egress, &frames::question(100, 8));
     let told: Vec<_> = events.by_ref().collect();
-    let evicted = Kind::Evicted(EvictReason::Unanswered);
+    let evicted = Kind::Evicted(EvictReason::Unassured);
     assert_eq!(kinds(&told), [evicted, Kind::Changed(Change::New)]);
     assert_ne!(told[0].tuple, told[1].tuple);
     assert_eq!(told[0].entry.map(|entry| entry.tx.packets), Some(1));
@@ -163,7 +162,7 @@ fn a_full_table_tells_whom_it_evicts_and_refuses() {
     assert_eq!(kinds(&told), [Kind::Changed(Change::Reply); SLOTS]);
     show(&mut kernel, Hook::Egress, &frames::question(200, 8));
     let told: Vec<_> = events.by_ref().collect();
-    assert_eq!(kinds(&told), [Kind::Refused(Refusal::Full)]);
+    assert_eq!(kinds(&told), [Kind::Rejected(Refusal::Full)]);
     assert_eq!(told[0].entry, None);
     assert_eq!(told[0].tuple.source_port(), 20_200);
     assert_eq!(kernel.statistic(Statistic::Refused).ok(), Some(1));

@@ -4,8 +4,6 @@
 //! Needs CAP_BPF and CAP_NET_ADMIN; without them each test says that it was skipped.
 
 mod both;
-#[path = "../common/mod.rs"]
-mod common;
 mod events;
 mod frames;
 #[path = "../../../flowkeep-core/tests/common/memory.rs"]
@@ -93,8 +91,8 @@ fn a_crowded_table() {
         let counted = both.compare_statistics();
         for statistic in [
             Statistic::Inserted,
-            Statistic::ReplacedExpired,
-            Statistic::ReplacedUnanswered,
+            Statistic::EvictedExpired,
+            Statistic::EvictedUnassured,
         ] {
             assert_ne!(counted[statistic as usize], 0, "{}", statistic.name());
         }

@@ -6,8 +6,8 @@ use flowkeep_bpf::{Device, Hook, Kernel, Options};
 use flowkeep_core::entry::Counters;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::Seed;
+use flowkeep_lab::can_load;
 
-use crate::common::privileged;
 use crate::frames;
 
 /// The kernel's description of a packet (`__sk_buff` of linux/bpf.h), which is all zeros but for
@@ -28,8 +28,7 @@ impl Description {
 
 /// What a packet of a new connection is counted as.
 fn counted(frame: &[u8], description: &Description) -> Option<Counters> {
-    if !privileged() {
-        println!("skipped: no CAP_BPF");
+    if !can_load() {
         return None;
     }
     let options = Options::new(Settings::default(), 1, Seed::from_u64(5));

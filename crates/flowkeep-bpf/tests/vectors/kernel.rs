@@ -8,12 +8,13 @@ use aya::maps::{HashMap, Map, MapData};
 use aya::programs::{TestRun, TestRunOptions};
 use flowkeep_bpf::{Kernel, Options};
 use flowkeep_core::Error;
+use flowkeep_core::cilium::{Creation, Scope, State};
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::packet::{FragmentKey, FragmentPorts};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Seed, Table};
-use flowkeep_core::tracker::{Creation, Direction, Instant, Request, Scope, State, Status};
+use flowkeep_core::tracker::{Direction, Instant, Request, Status};
 use flowkeep_core::tuple::{Address, Family, Tuple};
 use flowkeep_memory::Words;
 
@@ -171,7 +172,7 @@ impl Driver for InKernel<'_> {
         programs.kernel.configure(settings);
         for (handle, ..) in programs.kernel.table().iter() {
             assert!(
-                programs.kernel.table().remove(&handle),
+                programs.kernel.table().remove(&handle, 0),
                 "nobody else is here"
             );
         }
@@ -293,7 +294,7 @@ impl Driver for InKernel<'_> {
         let table = self.programs.kernel.table();
         let handle = table.find(table.hash(tuple), tuple);
         let handle = handle.expect("it was just listed");
-        assert!(table.remove(&handle), "nobody else is here");
+        assert!(table.remove(&handle, 0), "nobody else is here");
     }
 
     fn entries(&self) -> Vec<(Tuple, Entry)> {
@@ -334,12 +335,13 @@ fn fragment_key([d0, d1, s0, s1, rest]: [u64; 5]) -> FragmentKey {
     }
 }
 
-/// The words of an [`abi::FirstFragment`](flowkeep_bpf::abi::FirstFragment).
-fn fragment_ports([times, protocol]: [u64; 2]) -> FragmentPorts {
+/// The words of an [`abi::FirstFragment`](flowkeep_abi::FirstFragment).
+fn fragment_ports([times, rest]: [u64; 2]) -> FragmentPorts {
     let [_, _, _, _, s0, s1, d0, d1] = times.to_ne_bytes();
     FragmentPorts {
         source: u16::from_ne_bytes([s0, s1]),
         destination: u16::from_ne_bytes([d0, d1]),
-        protocol: protocol as u8,
+        protocol: rest as u8,
+        length: (rest >> 32) as u16,
     }
 }

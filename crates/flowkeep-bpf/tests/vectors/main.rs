@@ -9,8 +9,6 @@
 
 #[path = "../../../../ebpf/vectors/src/call.rs"]
 mod call;
-#[path = "../common/mod.rs"]
-mod common;
 #[path = "../../../flowkeep-core/tests/vectors/harness/mod.rs"]
 mod harness;
 mod kernel;
@@ -21,13 +19,13 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use flowkeep_core::table::SLOTS;
+use flowkeep_lab::can_load;
 use harness::{Meta, Scenario, Version, play, replay};
 use kernel::Programs;
 use otherwise::Otherwise;
 
 fn main() {
-    if !common::privileged() {
-        println!("skipped: no CAP_BPF");
+    if !can_load() {
         return;
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../flowkeep-core/tests/data");

@@ -1,21 +1,25 @@
 //! From bytes to a packet's tuple: link header, IP header, transport header.
 //!
 //! Everything here is total: whatever the bytes, the answer is a value or an [`Error`], and
-//! nothing outside the packet is read. Every loop has a constant bound, because the kernel's
-//! verifier has to see it.
+//! nothing outside the packet is read: neither outside its bytes, nor, under rules that
+//! [check IP headers](Rules::CHECK_IP_HEADER), beyond the length that its IP header states. Every
+//! loop has a constant bound, because the kernel's verifier has to see it.
 
+mod bounded;
+mod fragments;
+mod icmp;
+mod jumbo;
 mod link;
 mod network;
 mod quote;
 mod transport;
 
+pub use bounded::Bounded;
+pub use fragments::{FragmentKey, FragmentPorts, Fragments, NoFragments, later_fragment};
 pub use link::{Link, LinkType, link};
-pub use network::{Fragment, Network, ipv4, ipv6, network};
+pub use network::{Fragment, Network, OPEN, ipv4, ipv6, network};
 pub use quote::quoted;
-pub use transport::{
-    FragmentKey, FragmentPorts, Fragments, NoFragments, Packet, protocol, tcp, tcp_or_udp,
-    transport,
-};
+pub use transport::{Packet, protocol, tcp, tcp_or_udp, transport};
 
 use crate::Error;
 use crate::rules::Rules;
@@ -32,6 +36,15 @@ pub trait Bytes {
     #[inline(always)]
     fn offset(at: usize) -> usize {
         at
+    }
+
+    /// Whether these may be several packets in one, which a network card or the kernel has still to
+    /// cut or has merged (LSO, GSO, GRO). Only the IP header of such may state a length of 0 with
+    /// something behind it: on a wire there is no such packet, and a receiver drops it or what
+    /// follows. A capture can't tell, so that by default it is believed.
+    #[inline(always)]
+    fn is_offloaded(&self) -> bool {
+        true
     }
 
     /// The byte at offset `at`.
@@ -51,6 +64,22 @@ impl Bytes for [u8] {
     #[inline]
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         self.get(at..)?.first_chunk().copied()
+    }
+}
+
+/// A frame as it came from a wire, one packet and no more.
+#[derive(Clone, Copy, Debug)]
+pub struct FromWire<'a>(pub &'a [u8]);
+
+impl Bytes for FromWire<'_> {
+    #[inline]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.0.read(at)
+    }
+
+    #[inline(always)]
+    fn is_offloaded(&self) -> bool {
+        false
     }
 }
 

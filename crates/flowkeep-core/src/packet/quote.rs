@@ -1,12 +1,13 @@
 //! The packet that an ICMP error quotes.
 
 use super::transport::protocol;
-use super::{Bytes, network};
+use super::{Bounded, Bytes, network};
 use crate::Error;
 use crate::rules::Rules;
 use crate::tuple::{Family, Tuple};
 
-/// The tuple of the packet quoted at offset `at`, as that packet itself had it.
+/// The tuple of the packet quoted at offset `at`, as that packet itself had it. The bytes have to
+/// end where the message does that quotes it, see [`Bounded`].
 ///
 /// Routers have to quote eight bytes of the transport header at least (RFC 792; RFC 1812,
 /// 4.3.2.3), enough for the ports. A quoted echo request's identifier is within them too. An ICMP
@@ -23,14 +24,17 @@ pub fn quoted<R: Rules, B: Bytes + ?Sized>(
     at: usize,
     family: Family,
 ) -> Result<Tuple, Error> {
-    let inner = network::<R, B>(bytes, family, at).map_err(|error| match error {
+    let bytes = &Quotation(bytes);
+    let inner = network::<R, _>(bytes, family, at).map_err(|error| match error {
         Error::NetworkTruncated => Error::QuoteTruncated,
         _ => Error::QuoteUnknown,
     })?;
-    if inner.fragment.is_some_and(|fragment| !fragment.first) {
+    if inner.fragment.is_some_and(|fragment| !fragment.is_first()) {
         return Err(Error::QuoteTruncated);
     }
     let tuple = inner.tuple();
+    // Behind a short packet a router may add zeros and objects (RFC 4884, 5).
+    let bytes = &Bounded::new(bytes, inner.end);
     let first: Option<[u8; 4]> = bytes.read(inner.transport);
     match (inner.protocol, family) {
         (protocol::TCP | protocol::UDP | protocol::SCTP, _) => {
@@ -50,5 +54,21 @@ pub fn quoted<R: Rules, B: Bytes + ?Sized>(
         }
         // Protocols without ports are tracked by their addresses.
         _ => Ok(tuple),
+    }
+}
+
+/// Bytes of a packet that is quoted: a router that merges packets quotes them merged, even if the
+/// message that quotes them is one packet.
+struct Quotation<'a, B: ?Sized>(&'a B);
+
+impl<B: Bytes + ?Sized> Bytes for Quotation<'_, B> {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.0.read(at)
+    }
+
+    #[inline(always)]
+    fn offset(at: usize) -> usize {
+        B::offset(at)
     }
 }

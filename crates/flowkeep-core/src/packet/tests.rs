@@ -1,11 +1,17 @@
 //! Literal packets, byte for byte as the standards draw them.
 
+mod fragments;
+mod length;
 mod link;
+mod open_length;
+mod tcp;
 
+use std::string::String;
 use std::vec::Vec;
 
 use super::{
-    FragmentKey, FragmentPorts, Fragments, LinkType, NoFragments, Packet, parse, protocol, tcp,
+    FragmentKey, FragmentPorts, Fragments, LinkType, NoFragments, Packet, parse, protocol,
+    tcp as flags,
 };
 use crate::Error;
 use crate::rules::{Cilium18, Cilium119, Default as Flowkeep, Rules};
@@ -67,7 +73,7 @@ fn a_whole_packet_of_each_family_is_read() {
     assert_eq!((udp.tuple, udp.length, udp.tcp_flags), (udp4(), 36, 0));
     let tcp = packet::<Flowkeep>(&[TCP6]).expect("well formed");
     assert_eq!((tcp.tuple, tcp.length), (tcp6(), 60));
-    assert_eq!(tcp.tcp_flags, tcp::SYN | tcp::ACK);
+    assert_eq!(tcp.tcp_flags, flags::SYN | flags::ACK);
 }
 
 #[test]
@@ -97,10 +103,13 @@ fn a_contradictory_ipv4_header_is_malformed_where_headers_are_checked() {
     assert_eq!((parsed.tuple, parsed.length), (udp4(), 0));
 }
 
-/// An IPv6 header with this next header, and the addresses of [`TCP6`].
-fn ipv6(next: u8) -> std::string::String {
+/// A packet with this next header, the addresses of [`TCP6`], and what follows the IPv6 header.
+fn ipv6(next: u8, payload: &[&str]) -> String {
+    let payload = payload.concat();
+    let length = hex(&payload).len();
     std::format!(
-        "60000000 0000 {next:02x} 40 20010db8000000000000000000000001 20010db8000000000000000000000002"
+        "60000000 {length:04x} {next:02x} 40 20010db8000000000000000000000001 \
+         20010db8000000000000000000000002 {payload}"
     )
 }
 
@@ -113,21 +122,23 @@ fn ipv6_extension_headers_are_stepped_over() {
         (0, "06 00 05020000 0100"),                                   // hop-by-hop
         (60, "06 01 010c 000000000000 000000000000"), // destination options, 16 bytes
         (43, "06 02 0401 00000000 20010db8000000000000000000000003"), // segment routing
-        (51, "06 04 0000 00000001 00000001 000000000000000000000000"), // authentication, 24 bytes
         (
             0,
             "2b 00 05020000 0100  3c 00 00000000 0000  06 00 010400000000",
         ), // three in a row
     ];
     for (next, chain) in chains {
-        let parsed = packet::<Flowkeep>(&[&ipv6(*next), chain, TCP]).expect("followed");
+        let parsed = packet::<Flowkeep>(&[&ipv6(*next, &[chain, TCP])]).expect("followed");
         assert_eq!(parsed.tuple, tcp6(), "{chain}");
-        assert_eq!(parsed.tcp_flags, tcp::SYN | tcp::ACK);
-        assert_eq!(packet::<Cilium119>(&[&ipv6(*next), chain, TCP]), Ok(parsed));
+        assert_eq!(parsed.tcp_flags, flags::SYN | flags::ACK);
+        assert_eq!(
+            packet::<Cilium119>(&[&ipv6(*next, &[chain, TCP])]),
+            Ok(parsed)
+        );
     }
     // Mobility, HIP and Shim6 only where every extension header is followed.
     for next in [135, 139, 140] {
-        let parts = [&ipv6(next), "06 00 000000000000", TCP];
+        let parts = [&*ipv6(next, &["06 00 000000000000", TCP])];
         assert_eq!(
             packet::<Flowkeep>(&parts).map(|packet| packet.tuple),
             Ok(tcp6())
@@ -139,25 +150,25 @@ fn ipv6_extension_headers_are_stepped_over() {
         );
     }
     assert_eq!(
-        packet::<Flowkeep>(&[&ipv6(59)]),
+        packet::<Flowkeep>(&[&ipv6(59, &[])]),
         Err(Error::ExtensionHeaders)
     );
     let four = ["3c 00 010400000000"; 3].concat() + "06 00 010400000000";
     assert_eq!(
-        packet::<Cilium119>(&[&ipv6(60), &four, TCP]),
+        packet::<Cilium119>(&[&ipv6(60, &[&four, TCP])]),
         Err(Error::ExtensionHeaders)
     );
     assert_eq!(
-        packet::<Flowkeep>(&[&ipv6(60), &four, TCP]).map(|packet| packet.tuple),
+        packet::<Flowkeep>(&[&ipv6(60, &[&four, TCP])]).map(|packet| packet.tuple),
         Ok(tcp6())
     );
     let endless = "3c 00 010400000000".repeat(20);
     assert_eq!(
-        packet::<Flowkeep>(&[&ipv6(60), &endless]),
+        packet::<Flowkeep>(&[&ipv6(60, &[&endless])]),
         Err(Error::ExtensionHeaders)
     );
     assert_eq!(
-        packet::<Flowkeep>(&[&ipv6(0), "06"]),
+        packet::<Flowkeep>(&[&ipv6(0, &["06"])]),
         Err(Error::NetworkTruncated)
     );
 }
@@ -177,6 +188,22 @@ impl Fragments for Recorded {
     }
 }
 
+impl Recorded {
+    /// Takes a later fragment's first one for known.
+    fn assume(&mut self, later: &str) {
+        let network = super::network::<Flowkeep, [u8]>(&hex(later), Family::V4, 0);
+        let network = network.expect("well formed");
+        let fragment = network.fragment.expect("it is one");
+        let ports = FragmentPorts {
+            source: 54321,
+            destination: 53,
+            length: 0,
+            protocol: network.protocol,
+        };
+        self.record(&FragmentKey::new::<Flowkeep>(&network, &fragment), ports);
+    }
+}
+
 fn fragment(recorded: &mut Recorded, parts: &[&str]) -> Result<Packet, Error> {
     let bytes = hex(&parts.concat());
     parse::<Flowkeep, [u8]>(&bytes, LinkType::RawIp, &Settings::default(), recorded)
@@ -187,25 +214,21 @@ fn later_fragments_have_the_ports_of_the_first() {
     let first4 =
         "45000024 12342000 4011 0000 c0000201 c6336407 d431 0035 0020 0000 0102030405060708";
     let later4 = "4500001c 12340002 4011 0000 c0000201 c6336407 1112131415161718";
-    let fragment6 = ipv6(44);
-    let first6 = [&fragment6, "06 00 0001 00000007", TCP];
-    let later6 = [&fragment6, "06 00 0018 00000007", "ffff ffff ffffffff"];
+    let first6 = ipv6(44, &["06 00 0001 00000007", TCP]);
+    let later6 = ipv6(44, &["06 00 0018 00000007", "ffff ffff ffffffff"]);
     let mut recorded = Recorded::default();
     assert_eq!(
         fragment(&mut recorded, &[later4]),
         Err(Error::FragmentUnknown)
     );
     assert_eq!(
-        fragment(&mut recorded, &later6),
+        fragment(&mut recorded, &[&later6]),
         Err(Error::FragmentUnknown)
     );
-    for (first, later, tuple) in [
-        (&[first4][..], &[later4][..], udp4()),
-        (&first6, &later6, tcp6()),
-    ] {
-        let first = fragment(&mut recorded, first).expect("it has ports");
+    for (first, later, tuple) in [(first4, later4, udp4()), (&first6, &later6, tcp6())] {
+        let first = fragment(&mut recorded, &[first]).expect("it has ports");
         assert_eq!((first.tuple, first.later_fragment), (tuple, false));
-        let later = fragment(&mut recorded, later).expect("its first was recorded");
+        let later = fragment(&mut recorded, &[later]).expect("its first was recorded");
         assert_eq!((later.tuple, later.later_fragment), (tuple, true));
         assert_eq!(later.tcp_flags, 0, "it has none");
     }
@@ -233,11 +256,11 @@ fn later_fragments_have_the_ports_of_the_first() {
 #[test]
 fn an_atomic_fragment_is_a_whole_packet() {
     // RFC 6946: offset 0 and no more to come.
-    let parts = [&ipv6(44), "06 00 0000 00000007", TCP];
+    let parts = [&*ipv6(44, &["06 00 0000 00000007", TCP])];
     let mut recorded = Recorded::default();
     let parsed = fragment(&mut recorded, &parts).expect("it is whole");
     assert_eq!((parsed.tuple, parsed.later_fragment), (tcp6(), false));
-    assert_eq!(parsed.tcp_flags, tcp::SYN | tcp::ACK);
+    assert_eq!(parsed.tcp_flags, flags::SYN | flags::ACK);
     assert!(recorded.0.is_empty(), "nobody comes after it");
     assert_eq!(
         packet::<Flowkeep>(&parts).map(|packet| packet.tuple),
@@ -245,26 +268,32 @@ fn an_atomic_fragment_is_a_whole_packet() {
     );
 }
 
-/// ICMP, from the router 203.0.113.9 to 192.0.2.1.
-const ICMP4: &str = "45000038 00010000 4001 0000 cb007109 c0000201";
+/// ICMP, from the router 203.0.113.9 to 192.0.2.1: what follows the first four bytes.
+const ICMP4: &str = "00010000 4001 0000 cb007109 c0000201";
+
+fn icmp4(payload: &[&str]) -> String {
+    let payload = payload.concat();
+    let length = 20 + hex(&payload).len();
+    std::format!("4500{length:04x} {ICMP4} {payload}")
+}
 
 #[test]
 fn an_echo_has_its_identifier_for_a_port() {
-    let request = packet::<Flowkeep>(&[ICMP4, "0800 0000 beef 0001"]).expect("well formed");
-    let reply = packet::<Flowkeep>(&[ICMP4, "0000 0000 beef 0001"]).expect("well formed");
+    let request = packet::<Flowkeep>(&[&icmp4(&["0800 0000 beef 0001"])]).expect("well formed");
+    let reply = packet::<Flowkeep>(&[&icmp4(&["0000 0000 beef 0001"])]).expect("well formed");
     let ports = |packet: &Packet| (packet.tuple.destination_port(), packet.tuple.source_port());
     assert_eq!((ports(&request), ports(&reply)), ((0xbeef, 0), (0, 0xbeef)));
-    let request = packet::<Flowkeep>(&[&ipv6(58), "8000 0000 beef 0001"]).expect("well formed");
-    let reply = packet::<Flowkeep>(&[&ipv6(58), "8100 0000 beef 0001"]).expect("well formed");
+    let request = packet::<Flowkeep>(&[&ipv6(58, &["8000 0000 beef 0001"])]).expect("well formed");
+    let reply = packet::<Flowkeep>(&[&ipv6(58, &["8100 0000 beef 0001"])]).expect("well formed");
     assert_eq!((ports(&request), ports(&reply)), ((0xbeef, 0), (0, 0xbeef)));
-    let cut = packet::<Flowkeep>(&[ICMP4, "0800 0000 be"]);
+    let cut = packet::<Flowkeep>(&[&icmp4(&["0800 0000 be"])]);
     assert_eq!(cut, Err(Error::TransportTruncated));
 }
 
 #[test]
 fn an_icmp_error_quotes_the_packet_that_it_is_about() {
     // Fragmentation needed, next hop's MTU 1400; as much of the packet as RFC 792 asks for.
-    let error = |quotation: &str| packet::<Flowkeep>(&[ICMP4, "0304 0000 00000578", quotation]);
+    let error = |quotation: &str| packet::<Flowkeep>(&[&icmp4(&["0304 0000 00000578", quotation])]);
     let parsed = error(&UDP4[..57]).expect("well formed");
     assert_eq!(
         parsed.quote,
@@ -274,15 +303,16 @@ fn an_icmp_error_quotes_the_packet_that_it_is_about() {
     assert_eq!(parsed.icmp, [3, 4]);
     assert!(parsed.tuple.flags().contains(Flags::RELATED));
     // Its own sort: not by quotation, and so without.
-    let related = packet::<Cilium119>(&[ICMP4, "0304 0000 00000578", UDP4]).expect("well formed");
+    let related =
+        packet::<Cilium119>(&[&icmp4(&["0304 0000 00000578", UDP4])]).expect("well formed");
     assert_eq!(related.quote, None);
     assert!(related.tuple.flags().contains(Flags::RELATED));
 
     let too_big =
-        |quotation: &str| packet::<Flowkeep>(&[&ipv6(58), "0200 0000 00000578", quotation]);
+        |quotation: &str| packet::<Flowkeep>(&[&ipv6(58, &["0200 0000 00000578", quotation])]);
     assert_eq!(too_big(TCP6).expect("well formed").quote, Some(tcp6()));
     // Behind extension headers, too.
-    let behind = [&ipv6(60), "06 00 010400000000", TCP].concat();
+    let behind = ipv6(60, &["06 00 010400000000", TCP]);
     assert_eq!(too_big(&behind).expect("well formed").quote, Some(tcp6()));
 
     // A quoted echo is found by its identifier.
@@ -361,4 +391,34 @@ fn protocols_without_ports_are_tracked_where_that_is_wanted() {
         let parsed = parse::<Flowkeep, [u8]>(&bytes, LinkType::RawIp, &settings, &mut NoFragments);
         assert_eq!(parsed, Err(Error::UnknownProtocol));
     }
+}
+
+#[test]
+fn an_authentication_header_is_a_protocol_of_its_own_in_both_families() {
+    // RFC 4302, 2.2: 24 bytes, then TCP.
+    let header = "06 04 0000 00000001 00000001 000000000000000000000000";
+    let v4 = std::format!("4500 0040 00010000 4033 0000 c0000201 c6336407 {header} {TCP}");
+    let v6 = ipv6(51, &[header, TCP]);
+    let [own4, own6] = [udp4(), tcp6()].map(|tuple| tuple.with_ports(0, 0).with_protocol(51));
+    for (text, own) in [(&v4, own4), (&v6, own6)] {
+        let parsed = packet::<Flowkeep>(&[text]).expect("tracked by its addresses");
+        assert_eq!((parsed.tuple, parsed.tcp_flags), (own, 0));
+    }
+    // Behind another header, too, and where an ICMP error quotes it.
+    let behind = ipv6(60, &["33 00 010400000000", header, TCP]);
+    let parsed = packet::<Flowkeep>(&[&behind]).map(|packet| packet.tuple);
+    assert_eq!(parsed, Ok(own6));
+    let error = icmp4(&["0304 0000 00000578", &v4]);
+    let quote = packet::<Flowkeep>(&[&error]).map(|packet| packet.quote);
+    assert_eq!(quote, Ok(Some(own4)));
+    for quoted in [&v6, &behind] {
+        let error = ipv6(58, &["0200 0000 00000578", quoted]);
+        let quote = packet::<Flowkeep>(&[&error]).map(|packet| packet.quote);
+        assert_eq!(quote, Ok(Some(own6)));
+    }
+    // Cilium 1.19 steps over it in IPv6.
+    let stepped = packet::<Cilium119>(&[&v6]).map(|packet| packet.tuple);
+    assert_eq!(stepped, Ok(tcp6()));
+    let opaque = packet::<Cilium119>(&[&v4]).map(|packet| packet.tuple);
+    assert_eq!(opaque, Ok(own4));
 }

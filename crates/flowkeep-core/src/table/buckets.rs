@@ -3,50 +3,68 @@
 //! # Who may do what at the same time
 //!
 //! Readers take no lock. Every change of a slot's owner goes through its state word by
-//! compare-and-swap: claim (from free, expired, closed or unanswered to busy, generation plus
+//! compare-and-swap: claim (from free, expired, closed or not assured to busy, generation plus
 //! one), write, publish. What a reader compares was therefore written by one owner if the state
 //! word is live and of the same generation before and after the comparison (a sequence lock:
 //! acquire load, relaxed loads, acquire fence, relaxed load, against compare-and-swap, release
-//! fence, relaxed stores, release store).
+//! fence, relaxed stores, compare-and-swap with release ordering).
 //!
-//! Insertion of a tuple takes the lock of its first set, in a bounded number of tries, so that
-//! two processors can't store the same tuple twice. Slots themselves need no lock: an inserter
-//! that comes from another first set loses or wins the claim. Removal takes no lock at all: it
-//! claims the slot, from just the state word that it judged. A connection that was refreshed since
-//! has another one, and stays.
+//! Insertion of a tuple takes the lock of its first bucket, which is also that of its reverse, in
+//! a bounded number of tries. Under the lock it looks for both, so that of two first packets at
+//! the same moment the second finds what the first has stored. Slots themselves need no lock: an
+//! inserter that comes from another first bucket loses or wins the claim. Removal takes no lock
+//! at all: it claims the slot, from just the state word that it judged. A connection that was
+//! updated since has another one, and stays.
 //!
-//! What packets change is in single words. Lifetime, marks and generation are one word, so a late
-//! touch never reaches the slot's next owner. What is left is harmless:
-//! - what is added or noted after that word was judged, a packet's share of the counters, the
-//!   time of the last one, TCP flags seen and report stamps, may reach the next owner if an
-//!   expired, closed or unanswered connection is replaced in between. A caller's change of NAT or
-//!   backend may too, in the instant between its look at the generation and its store;
-//! - two processors that see a TCP flag of one direction for the first time in the same moment
-//!   may keep one of them: the other is reported when it comes again;
-//! - a generation has 16 bits: a packet that is between finding and touching while its slot
-//!   changes owner 65,536 times takes the last of them for its own;
+//! A busy slot and a held lock say since which second they are. A process that is killed in
+//! between leaves them behind; after some seconds the next insertion, or the sweep, takes them
+//! over. If it was not killed but stopped, its last compare-and-swap fails.
+//!
+//! # Updates
+//!
+//! No update is lost. Lifetime, flags and generation are one word, changed by compare-and-swap;
+//! TCP flags are added by OR, packets and bytes by addition, in words that carry the low bits of
+//! the owner's generation: whoever finds another owner there takes back what was added, and its
+//! packet is looked up anew. A compare-and-swap fails only if the word has changed. Under the
+//! default rules flags are only ever set and the lifetime changes with the second, so that within
+//! a second one owner's word changes a dozen times at most, however many packets come: an update
+//! that is tried more often than that gets through.
+//!
+//! What is left is harmless:
+//! - the time of the last packet and the stamps of reports may reach the slot's next owner if an
+//!   entry is replaced between the update of its state and theirs: a time of the same instant;
+//! - a caller's change of NAT or backend may too, in the instant between its look at the
+//!   generation and its store;
+//! - a generation has 16 bits: a packet that is between search and update while its slot changes
+//!   owner 65,536 times takes the last of them for its own; 256 times between the update of the
+//!   state and that of a counter;
 //! - a look-up that runs while its tuple is being inserted may miss it. The insertion that then
-//!   follows finds it under the lock, and renews it.
+//!   follows finds it under the lock;
+//! - the last packets of an entry that is being evicted may be missing from what the observer is
+//!   told of it.
 //!
-//! # At a glance
+//! # The home slot
 //!
-//! An entry takes the slot of its first set that its hash names, if that is free. A tuple and its
-//! reverse have the same one, so a look at it alone finds most connections. What it finds under
-//! the second key is the answer only if there is nothing under the first one, elsewhere. That is
-//! told by a mark: whenever both are there, each is marked as a twin. An insertion, which holds
-//! the lock that the insertion of either takes, marks the twin that it finds before it publishes
-//! its own entry with the mark. A mark may outlive its reason, or meet the next owner of a slot
-//! that changes hands at that moment: then a look-up goes the long way, no more.
+//! An entry takes the slot of its first bucket that its hash names, if that is free. A tuple and
+//! its reverse have the same one, so a look at it alone finds most connections. What it finds
+//! under the second key is the answer only if there is nothing under the first one, elsewhere.
+//! That is told by a flag: whenever both are there, each is flagged as having a reverse entry. An
+//! insertion, which holds the lock that the insertion of either takes, flags the entry that it
+//! finds before it publishes its own with the flag. A flag may outlive its reason, or meet the
+//! next owner of a slot that changes hands at that moment: then a look-up takes the long way, no
+//! more.
 
+use super::evict::{EvictLimit, EvictionObserver};
 use super::hash::BucketPair;
-use super::insert::{EvictLimit, EvictionObserver};
-use super::layout::{BucketHeader, Record, SLOTS};
-use super::memory::Memory;
+use super::insert::Insertion;
+use super::layout::{BucketHeader, Record, SLOTS, Statistic};
+use super::memory::{Bounds, Memory};
 use super::record::Handle;
 use super::word::Word;
+use crate::attributes::inline_in_kernel;
 use crate::entry::Entry;
 use crate::error::Refusal;
-use crate::table::{Found, Table};
+use crate::table::{Existing, Found, Stored, Table};
 use crate::tracker::Instant;
 use crate::tuple::Tuple;
 
@@ -60,13 +78,13 @@ pub struct BucketTable<M, O = ()> {
 }
 
 impl<M: Memory> BucketTable<M> {
-    /// A table that makes room by evicting up to unanswered connections.
+    /// A table that makes room by evicting up to connections that are not assured.
     #[must_use]
     pub const fn new(memory: M) -> Self {
         Self {
             memory,
             observer: (),
-            evict: EvictLimit::Unanswered,
+            evict: EvictLimit::Unassured,
         }
     }
 }
@@ -100,6 +118,16 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
     #[inline(always)]
     fn pair(&self, hash: u64) -> BucketPair {
         BucketPair::new(hash, self.memory.buckets())
+    }
+
+    /// Looks for two keys in both buckets of a pair.
+    #[inline(always)]
+    fn search(&self, pair: BucketPair, keys: &Keys) -> Option<Found<Handle<'_, M::Word>>> {
+        if M::Bounds::BOUNDED_PROBE {
+            self.found(self.memory.search(pair, keys))
+        } else {
+            self.search_ahead(pair, keys)
+        }
     }
 
     /// How many entries there is room for.
@@ -150,10 +178,10 @@ pub(super) fn free_slot<W: Word>(free: u64, own: u8) -> u32 {
 /// What is searched for in one pass: two keys, the first of which takes precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keys {
-    pub(super) first: Tuple,
-    pub(super) second: Tuple,
-    /// The bits of the second's last word that count.
-    pub(super) counts: u64,
+    /// The one that takes precedence.
+    pub first: Tuple,
+    /// The other one.
+    pub second: Tuple,
 }
 
 impl Keys {
@@ -161,23 +189,7 @@ impl Keys {
     #[must_use]
     #[inline(always)]
     pub const fn pair(first: Tuple, second: Tuple) -> Self {
-        let counts = u64::MAX;
-        Self {
-            first,
-            second,
-            counts,
-        }
-    }
-
-    /// This one, and whatever has the same ends in the other direction.
-    #[must_use]
-    #[inline(always)]
-    pub const fn with_reverse(tuple: Tuple) -> Self {
-        Self {
-            first: tuple,
-            second: tuple.swapped(),
-            counts: !Tuple::DIRECTION_AND_KIND,
-        }
+        Self { first, second }
     }
 
     /// The bits in which a record's key is not the first.
@@ -189,13 +201,13 @@ impl Keys {
     /// The bits in which a record's key is not the second.
     #[inline(always)]
     pub(super) fn differ_second<W: Word>(&self, record: &Record<W>) -> u64 {
-        differs(record, &self.second, self.counts)
+        differs(record, &self.second, u64::MAX)
     }
 }
 
 /// The bits in which a record's key is not this one, of whose last word these bits count.
 #[inline(always)]
-fn differs<W: Word>(record: &Record<W>, key: &Tuple, counts: u64) -> u64 {
+pub(super) fn differs<W: Word>(record: &Record<W>, key: &Tuple, counts: u64) -> u64 {
     let [d0, d1, s0, s1, rest] = &record.tuple;
     let [kd0, kd1, ks0, ks1, krest] = key.words();
     // No branches: the words are on the line that the first of them brought.
@@ -245,6 +257,23 @@ impl<W: Word> BucketHeader<W> {
             .map_or(0, |word| (word.load() >> (slot % 8 * 8)) as u8)
     }
 
+    /// Clears the tag of a slot while it `is_ours`. By compare-and-swap: if whoever clears it is
+    /// stopped between the look and the change, the tag may be another owner's by then.
+    #[inline]
+    pub(super) fn clear_tag(&self, slot: u32, is_ours: impl Fn() -> bool) {
+        let Some(word) = self.tags.get(slot as usize / 8) else {
+            return;
+        };
+        loop {
+            let tags = word.load();
+            let cleared = tags & !(0xff << (slot % 8 * 8));
+            // It fails only if another slot's tag, or this one's, has changed.
+            if !is_ours() || word.exchange(tags, cleared) {
+                return;
+            }
+        }
+    }
+
     /// Changes a slot's tag. Only the slot's owner does, so flipping the bits that differ is
     /// exact, whatever others do to the tags beside it.
     #[inline]
@@ -271,12 +300,11 @@ impl<M: Memory, O: EvictionObserver> Table for BucketTable<M, O> {
         self.memory.seed().hash(tuple)
     }
 
-    // In BPF, a caller that runs out of registers shares its stack with what it inlines.
-    #[cfg_attr(target_arch = "bpf", inline(always))]
-    #[cfg_attr(not(target_arch = "bpf"), inline)]
+    inline_in_kernel! {
     fn find(&self, hash: u64, tuple: &Tuple) -> Option<Handle<'_, M::Word>> {
         self.search(self.pair(hash), &Keys::pair(*tuple, *tuple))
             .map(|found| found.handle)
+    }
     }
 
     #[inline(always)]
@@ -296,17 +324,32 @@ impl<M: Memory, O: EvictionObserver> Table for BucketTable<M, O> {
         first: &Tuple,
         second: &Tuple,
     ) -> Option<Found<Handle<'_, M::Word>>> {
-        self.probe_home(self.pair(hash), &Keys::pair(*first, *second))
+        self.look_home(self.pair(hash), &Keys::pair(*first, *second))
     }
 
-    #[inline]
-    fn insert(
+    #[inline(always)]
+    fn store(
         &self,
         hash: u64,
         tuple: &Tuple,
+        other: &Tuple,
         entry: &Entry,
+        existing: Existing,
         now: Instant,
-    ) -> Result<Handle<'_, M::Word>, Refusal> {
-        self.store(self.pair(hash), tuple, entry, now.seconds)
+    ) -> Result<Stored<Handle<'_, M::Word>>, Refusal> {
+        let insertion = Insertion {
+            tuple,
+            other,
+            entry,
+            existing,
+            now: now.seconds,
+        };
+        self.store_in(self.pair(hash), &insertion)
+    }
+
+    #[inline]
+    fn give_up(&self) -> Refusal {
+        self.memory.count(Statistic::Contended);
+        Refusal::Contended
     }
 }

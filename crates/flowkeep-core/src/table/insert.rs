@@ -1,141 +1,75 @@
-//! Insertion, removal, and who makes room.
+//! Insertion.
+//!
+//! Of two packets that come first at the same moment, in one direction or in opposite ones, the
+//! second waits for the lock of their bucket and then finds the entry of the first.
 
-use super::buckets::{BucketTable, free_slot};
+use super::buckets::{BucketTable, differs, free_slot};
+use super::evict::{EvictReason, Evicted, EvictionObserver, may_go, reason};
 use super::hash::BucketPair;
 use super::layout::{BucketHeader, Record, SLOTS, Statistic};
-use super::memory::Memory;
-use super::record::{Handle, StateWord, visible};
+use super::lock::Lock;
+use super::memory::{Bounds, Memory};
+use super::record::Handle;
+use super::sighting::Sighting;
+use super::state_word::{ENTRY_FLAGS, StateWord};
 use super::word::Word;
-use crate::entry::{Entry, EntryFlags, Progress};
+use crate::attributes::apart_on_host;
+use crate::entry::{Entry, EntryFlags};
 use crate::error::Refusal;
+use crate::table::{Existing, Found, Stored};
 use crate::tuple::Tuple;
 
-/// What a table may evict to make room, each including what stands before it. An answered
-/// connection is never evicted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EvictLimit {
-    /// Entries past their lifetime.
-    Expired = 0,
-    /// Connections closing in both directions.
-    Closed = 1,
-    /// Connections that have not been answered; the one that expires first.
-    Unanswered = 2,
-}
-
-/// Why an entry went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EvictReason {
-    /// Its tuple was stored again.
-    Overwritten,
-    /// It had expired.
-    Expired,
-    /// It was closed, and its room was needed.
-    Closed,
-    /// It was unanswered, and its room was needed.
-    Unanswered,
-}
-
-/// Is told of entries that make room for others.
-pub trait EvictionObserver {
-    /// Whether anybody listens: if not, entries are not read before they go.
-    const OBSERVES: bool = true;
-
-    /// An entry is about to be overwritten.
-    fn on_evict<W: Word>(&self, why: EvictReason, gone: &Evicted<'_, W>);
-}
-
-/// Nobody listens.
-impl EvictionObserver for () {
-    const OBSERVES: bool = false;
-
-    fn on_evict<W: Word>(&self, _: EvictReason, _: &Evicted<'_, W>) {}
-}
-
-/// An entry that leaves its slot, which is claimed already.
-#[derive(Debug)]
-pub struct Evicted<'t, W> {
-    record: &'t Record<W>,
-    /// What the slot was before it was claimed.
-    state: StateWord,
-}
-
-impl<'t, W: Word> Evicted<'t, W> {
-    /// The tuple that it was stored under.
-    #[must_use]
-    #[inline]
-    pub fn tuple(&self) -> Tuple {
-        self.record.read_tuple()
-    }
-
-    /// The entry.
-    #[must_use]
-    #[inline]
-    pub fn entry(&self) -> Entry {
-        self.record.read(self.state)
-    }
-
-    /// The record, whose first word is no longer the entry's.
-    #[must_use]
-    #[inline]
-    pub const fn record(&self) -> &'t Record<W> {
-        self.record
-    }
-
-    /// The record's first word as it was.
-    #[must_use]
-    #[inline]
-    pub const fn state(&self) -> u64 {
-        self.state.0
-    }
-}
-
-/// A set takes entries of its own without a look at their other set while it is filled up to
+/// A bucket takes entries of its own without a look at their other bucket while it is filled up to
 /// here. Beyond, the emptier of the two is chosen. Fewer would put more entries into their second
-/// set, where they cost another line; more would leave less room at the end (with 40 the worst of
-/// 100 tables of a million slots was filled to 93.1 % at the first refusal).
+/// bucket, where they cost another line; more would leave less room at the end (with 40 the worst
+/// of 100 tables of a million slots was filled to 93.1 % at the first refusal).
 const COMFORTABLE: u32 = 40;
 
-/// A slot that was claimed for a new entry.
-struct Claimed {
+/// A slot that was chosen for a new entry.
+struct Chosen {
     bucket: u32,
     slot: u32,
-    /// What it was before.
+    /// What it is now.
     before: StateWord,
 }
 
+/// What an insertion stores.
+#[derive(Clone, Copy)]
+pub(super) struct Insertion<'e> {
+    pub(super) tuple: &'e Tuple,
+    /// The tuple of the other direction under which the connection may be there already.
+    pub(super) other: &'e Tuple,
+    pub(super) entry: &'e Entry,
+    pub(super) existing: Existing,
+    pub(super) now: u32,
+}
+
 impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
+    apart_on_host! {
     /// Stores an entry: in place of the one under the same tuple, else in a free slot, else in
-    /// place of one that may go.
-    // BPF functions take five arguments and share 512 bytes of stack: inlined, most of the entry
-    // is constant and takes none.
-    #[cfg_attr(target_arch = "bpf", inline(always))]
-    #[cfg_attr(not(target_arch = "bpf"), inline(never))]
-    pub(super) fn store(
+    /// place of one that may go. Or finds that the connection is there.
+    pub(super) fn store_in(
         &self,
         pair: BucketPair,
-        tuple: &Tuple,
-        entry: &Entry,
-        now: u32,
-    ) -> Result<Handle<'_, M::Word>, Refusal> {
-        let bucket_header = self.memory.bucket_header(pair.first).ok_or(Refusal::Full)?;
-        let unlocked = if M::SHARED {
-            lock::<M>(bucket_header)
+        insertion: &Insertion<'_>,
+    ) -> Result<Stored<Handle<'_, M::Word>>, Refusal> {
+        let header = self.memory.bucket_header(pair.first).ok_or(Refusal::Full)?;
+        let lock = if M::SHARED {
+            self.memory.lock(pair.first, insertion.now)
         } else {
-            Some(bucket_header.lock.load())
+            Lock::alone(header)
         };
-        let Some(unlocked) = unlocked else {
-            self.memory.count(Statistic::Contended);
+        if !lock.is_held() {
             return Err(Refusal::Contended);
-        };
-        let mut collected = (unlocked >> 1) as u32;
-        let stored = self.store_locked(bucket_header, pair, tuple, entry, now, &mut collected);
-        bucket_header.lock.store_release(u64::from(collected) << 1);
-        match stored {
-            Err(Refusal::Contended) => self.memory.count(Statistic::Contended),
-            Err(_) => self.memory.count(Statistic::Refused),
-            Ok(_) => {}
+        }
+        let mut collected = None;
+        let stored = self.store_locked(header, pair, insertion, lock, &mut collected);
+        lock.release::<M>(header, collected);
+        if let Err(Refusal::Full) = stored {
+            self.memory.count(Statistic::Refused);
         }
         stored
+    }
     }
 
     #[inline(always)]
@@ -143,81 +77,85 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         &self,
         home: &BucketHeader<M::Word>,
         pair: BucketPair,
-        tuple: &Tuple,
-        entry: &Entry,
-        now: u32,
-        collected: &mut u32,
-    ) -> Result<Handle<'_, M::Word>, Refusal> {
-        let (found, own) = self.search_and_flag_reverse(pair, tuple);
-        if let Some(handle) = found
-            && let Some(renewed) = self.renew(&handle, tuple, entry)
+        insertion: &Insertion<'_>,
+        lock: Lock,
+        collected: &mut Option<u32>,
+    ) -> Result<Stored<Handle<'_, M::Word>>, Refusal> {
+        let sighting = self
+            .memory
+            .search_locked(pair, insertion.tuple, insertion.other);
+        if let Some(found) = self.found(sighting)
+            && let Some(state) = found.handle.state()
         {
-            return renewed;
+            if insertion.existing.keeps(state.lifetime(), insertion.now) {
+                return Ok(Stored::Found(found));
+            }
+            if found.is_first {
+                return self.overwrite(&found.handle, insertion);
+            }
         }
-        for _ in 0..M::CLAIM_TRIES {
-            let Some(claimed) = self.claim(home, pair, now, collected) else {
-                return Err(Refusal::Full);
-            };
-            let bucket = self
+        // Without a branch, so that it is no known number: on Linux 6.1 the ways to an insertion
+        // would never meet.
+        let has_reverse = M::Word::opaque(sighting.has_reverse()) as u16;
+        let own = EntryFlags(has_reverse * EntryFlags::HAS_REVERSE.0);
+        for _ in 0..M::Bounds::CLAIM_TRIES {
+            let chosen = self.choose(home, pair, insertion.now, lock, collected)?;
+            let header = self
                 .memory
-                .bucket_header(claimed.bucket)
+                .bucket_header(chosen.bucket)
                 .ok_or(Refusal::Full)?;
-            let index = claimed.bucket * SLOTS as u32 + claimed.slot;
+            let index = chosen.bucket * SLOTS as u32 + chosen.slot;
             let record = self.memory.record(index).ok_or(Refusal::Full)?;
-            let busy = claimed.before.claimed();
-            if !self.exchange(&record.state, claimed.before, busy) {
+            let busy = chosen.before.claimed(insertion.now);
+            if !self.exchange(&record.state, chosen.before, busy) {
                 continue;
             }
-            self.make_room(&claimed, record, now);
-            if claimed.bucket != pair.first {
+            self.make_room(&chosen, record, insertion.now);
+            if chosen.bucket != pair.first {
                 // Before the entry can be found: a reader that sees no displaced ones stops at
-                // the first set.
+                // the first bucket.
                 home.displaced.add(1);
             }
             M::Word::fence_release();
-            record.write(tuple, entry);
-            bucket.set_tag(claimed.slot, pair.tag);
-            return Ok(self.publish(record, index, busy, entry, own));
+            record.write(insertion.tuple, insertion.entry, busy.generation());
+            header.set_tag(chosen.slot, pair.tag);
+            return self.publish(record, index, busy, insertion.entry, own);
         }
         Err(Refusal::Contended)
     }
 
-    /// Overwrites the entry under the same tuple. `None` if it went meanwhile. If it is still
-    /// there, and only refreshed faster than it can be claimed, storing the tuple elsewhere would
-    /// store it twice.
-    fn renew<'t>(
+    /// Overwrites the entry under the same tuple.
+    #[inline(always)]
+    fn overwrite<'t>(
         &'t self,
         handle: &Handle<'t, M::Word>,
-        tuple: &Tuple,
-        entry: &Entry,
-    ) -> Option<Result<Handle<'t, M::Word>, Refusal>> {
-        for _ in 0..M::CLAIM_TRIES {
-            let state = handle.state()?;
-            let busy = state.claimed();
-            if !self.exchange(&handle.record().state, state, busy) {
+        insertion: &Insertion<'_>,
+    ) -> Result<Stored<Handle<'t, M::Word>>, Refusal> {
+        let record = handle.record();
+        for _ in 0..M::Bounds::CLAIM_TRIES {
+            let Some(state) = handle.state() else {
+                break;
+            };
+            let busy = state.claimed(insertion.now);
+            if !self.exchange(&record.state, state, busy) {
                 continue;
             }
             if O::OBSERVES {
-                let record = handle.record();
-                self.observer
-                    .on_evict(EvictReason::Overwritten, &Evicted { record, state });
+                let evicted = Evicted { record, state };
+                self.observer.on_evict(EvictReason::Overwritten, &evicted);
             }
             self.memory.count(Statistic::Overwritten);
             M::Word::fence_release();
-            handle.record().write(tuple, entry);
-            let reverse = EntryFlags(state.entry_flags().0 & EntryFlags::HAS_REVERSE.0);
-            return Some(Ok(self.publish(
-                handle.record(),
-                handle.index(),
-                busy,
-                entry,
-                reverse,
-            )));
+            record.write(insertion.tuple, insertion.entry, busy.generation());
+            let own = EntryFlags(state.flags().0 & EntryFlags::HAS_REVERSE.0);
+            return self.publish(record, handle.index(), busy, insertion.entry, own);
         }
-        Some(Err(Refusal::Contended))
+        // It went, or was updated faster than it could be claimed: whoever comes again finds it.
+        Err(Refusal::Contended)
     }
 
-    #[inline]
+    /// Makes an entry that was written visible.
+    #[inline(always)]
     fn publish<'t>(
         &'t self,
         record: &'t Record<M::Word>,
@@ -225,39 +163,57 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         busy: StateWord,
         entry: &Entry,
         own: EntryFlags,
-    ) -> Handle<'t, M::Word> {
-        let entry_flags =
-            EntryFlags(visible(entry.progress.entry_flags).0 | own.0 | EntryFlags::LIVE.0);
-        let state = StateWord::new(entry.progress.lifetime, entry_flags, busy.generation());
-        record.state.store_release(state.0);
-        Handle::new(record, index, state.generation(), M::SHARED)
+    ) -> Result<Stored<Handle<'t, M::Word>>, Refusal> {
+        let progress = &entry.progress;
+        let flags = EntryFlags(progress.entry_flags.0 | own.0 | EntryFlags::LIVE.0);
+        let state = StateWord::new(progress.lifetime, flags, busy.generation());
+        // Whoever was stopped for so long that the slot was taken for abandoned has lost it.
+        if !self.settle(&record.state, busy, state) {
+            return Err(Refusal::Contended);
+        }
+        let generation = busy.generation();
+        Ok(Stored::Inserted(Handle::new(
+            record,
+            index,
+            generation,
+            M::SHARED,
+        )))
     }
 
     /// Chooses a slot: a free one, else the one that is the least loss.
     #[inline]
-    fn claim(
+    fn choose(
         &self,
         home: &BucketHeader<M::Word>,
         pair: BucketPair,
         now: u32,
-        collected: &mut u32,
-    ) -> Option<Claimed> {
+        lock: Lock,
+        collected: &mut Option<u32>,
+    ) -> Result<Chosen, Refusal> {
         let mut free = M::matching(home, 0);
         let comfortable = |free: u64| SLOTS as u32 - free.count_ones() < COMFORTABLE;
-        if M::COLLECTS && !comfortable(free) && *collected != now {
+        if M::Bounds::COLLECTS
+            && !comfortable(free)
+            && !lock.has_collected(now)
+            && collected.is_none()
+        {
             // Expired entries stay until their room is needed. Then all of them go at once, so
             // that the next insertions find it: nothing expires twice in a second.
-            *collected = now;
+            *collected = Some(now);
             self.collect(pair.first, home, now);
             free = M::matching(home, 0);
         }
         let (room, comfortable) = (free.count_ones(), comfortable(free));
         if comfortable || pair.first == pair.second {
-            if let Some(claimed) = self.first_free(pair.first, free, pair.slot) {
-                return Some(claimed);
+            if let Some(chosen) = self.first_free(pair.first, free, pair.slot, now) {
+                return Ok(chosen);
             }
         } else {
-            let other = M::matching(self.memory.bucket_header(pair.second)?, 0);
+            let other = self
+                .memory
+                .bucket_header(pair.second)
+                .ok_or(Refusal::Full)?;
+            let other = M::matching(other, 0);
             let (own, other) = ((pair.first, free), (pair.second, other));
             let by_room = if room >= other.1.count_ones() {
                 [own, other]
@@ -265,8 +221,8 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
                 [other, own]
             };
             for (bucket, free) in by_room {
-                if let Some(claimed) = self.first_free(bucket, free, pair.slot) {
-                    return Some(claimed);
+                if let Some(chosen) = self.first_free(bucket, free, pair.slot, now) {
+                    return Ok(chosen);
                 }
             }
         }
@@ -274,10 +230,10 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         self.least_loss(pair, now)
     }
 
-    /// The slot of a set that is tried before all others, or else the first that is free.
+    /// The slot of a bucket that is tried before all others, or else the first that is free.
     #[inline]
-    fn first_free(&self, bucket: u32, mut free: u64, own: u8) -> Option<Claimed> {
-        for _ in 0..M::CANDIDATES {
+    fn first_free(&self, bucket: u32, mut free: u64, own: u8, now: u32) -> Option<Chosen> {
+        for _ in 0..M::Bounds::CANDIDATES {
             if free == 0 {
                 break;
             }
@@ -288,8 +244,8 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
             };
             let before = StateWord(record.state.load());
             // A slot without a tag may be another's already, which has yet to set it.
-            if before.free() {
-                return Some(Claimed {
+            if before.free() || before.abandoned(now) {
+                return Some(Chosen {
                     bucket,
                     slot,
                     before,
@@ -299,242 +255,148 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         None
     }
 
-    /// The slot of the two sets whose entry is the least loss, if any may go at all.
-    #[cfg(not(target_arch = "bpf"))]
-    #[inline(never)]
-    fn least_loss(&self, pair: BucketPair, now: u32) -> Option<Claimed> {
-        let (loss, index, before) = least_loss(&self.memory, pair, now);
-        let (bucket, slot) = (index / SLOTS as u32, index % SLOTS as u32);
-        (loss >> 32 <= self.evict as u64).then_some(Claimed {
-            bucket,
-            slot,
-            before,
+    apart_on_host! {
+    /// The slot of the two buckets whose entry is the least loss, if any may go at all. It is
+    /// judged again after it was chosen, from the state that it is then claimed from: one that was
+    /// assured in between stays.
+    fn least_loss(&self, pair: BucketPair, now: u32) -> Result<Chosen, Refusal> {
+        let least = self.memory.least_loss(pair, now);
+        let index = least as u32;
+        let record = self.memory.record(index).ok_or(Refusal::Full)?;
+        let before = StateWord(record.state.load());
+        if may_go::<M::Word>(before, self.evict, now) {
+            return Ok(Chosen {
+                bucket: index / SLOTS as u32,
+                slot: index % SLOTS as u32,
+                before,
+            });
+        }
+        if before.busy() {
+            // It is being written or emptied, and may go when that is done.
+            self.memory.wait_while_busy(index);
+            return Err(Refusal::Contended);
+        }
+        // If it could have gone a moment ago, another may go now.
+        Err(if least >> 32 <= self.evict as u64 {
+            Refusal::Contended
+        } else {
+            Refusal::Full
         })
     }
-
-    /// As on the host, but that the entry is judged again after it was chosen: functions of BPF
-    /// return a single number. One that was answered in between stays.
-    #[cfg(target_arch = "bpf")]
-    #[inline(always)]
-    fn least_loss(&self, pair: BucketPair, now: u32) -> Option<Claimed> {
-        let index = self.memory.least_loss(pair, now)?;
-        let before = StateWord(self.memory.record(index)?.state.load());
-        let (bucket, slot) = (index / SLOTS as u32, index % SLOTS as u32);
-        let kind = loss::<M::Word>(before, now) >> 32;
-        (kind <= self.evict as u64).then_some(Claimed {
-            bucket,
-            slot,
-            before,
-        })
     }
 
-    /// The slot is ours: says goodbye to the entry that was in it.
+    /// The slot is ours: reports the entry that was in it.
     #[inline]
-    fn make_room(&self, claimed: &Claimed, record: &Record<M::Word>, now: u32) {
-        let before = claimed.before;
-        let Some(kind) = before.live().then(|| expendable(before, now)).flatten() else {
+    fn make_room(&self, chosen: &Chosen, record: &Record<M::Word>, now: u32) {
+        let state = chosen.before;
+        let Some(reason) = reason(state, now) else {
             self.memory.count(Statistic::Inserted);
             return;
         };
-        let (statistic, why) = match kind {
-            EvictLimit::Expired => (Statistic::ReplacedExpired, EvictReason::Expired),
-            EvictLimit::Closed => (Statistic::ReplacedClosed, EvictReason::Closed),
-            EvictLimit::Unanswered => (Statistic::ReplacedUnanswered, EvictReason::Unanswered),
+        let statistic = match reason {
+            EvictReason::Expired | EvictReason::Overwritten => Statistic::EvictedExpired,
+            EvictReason::Closed => Statistic::EvictedClosed,
+            EvictReason::Unassured => Statistic::EvictedUnassured,
         };
-        let tuple = record.read_tuple();
+        let tuple = record.tuple();
         if O::OBSERVES {
-            let state = before;
-            self.observer.on_evict(why, &Evicted { record, state });
+            self.observer.on_evict(reason, &Evicted { record, state });
         }
         self.memory.count(statistic);
-        self.no_longer_displaced(&tuple, claimed.bucket);
+        self.no_longer_displaced(&tuple, chosen.bucket);
     }
 
-    /// An entry has left a set: its first set's count of displaced ones is told.
-    #[inline]
-    fn no_longer_displaced(&self, tuple: &Tuple, bucket: u32) {
-        let first = BucketPair::new(self.memory.seed().hash(tuple), self.memory.buckets()).first;
-        if first != bucket
-            && let Some(bucket_header) = self.memory.bucket_header(first)
-        {
-            bucket_header.displaced.add(u64::MAX);
-        }
-    }
-
-    /// Frees the slots of a set whose entries have expired.
+    /// Frees the slots of a bucket whose entries have expired.
     #[inline(never)]
-    fn collect(&self, bucket: u32, bucket_header: &BucketHeader<M::Word>, now: u32) {
-        let mut used = bucket_header.used::<M>();
+    fn collect(&self, bucket: u32, header: &BucketHeader<M::Word>, now: u32) {
+        let mut used = header.used::<M>();
         for _ in 0..SLOTS {
             if used == 0 {
                 break;
             }
-            let slot = used.trailing_zeros();
+            let index = bucket * SLOTS as u32 + used.trailing_zeros();
             used &= used - 1;
-            let Some(record) = self.memory.record(bucket * SLOTS as u32 + slot) else {
+            let Some(record) = self.memory.record(index) else {
                 break;
             };
             let state = StateWord(record.state.load());
-            if state.live()
-                && state.lifetime() < now
-                && self.exchange(&record.state, state, state.claimed())
-            {
+            let (busy, tuple) = (state.claimed(now), record.tuple());
+            if state.live() && state.lifetime() < now && self.exchange(&record.state, state, busy) {
                 if O::OBSERVES {
-                    self.observer
-                        .on_evict(EvictReason::Expired, &Evicted { record, state });
+                    let evicted = Evicted { record, state };
+                    self.observer.on_evict(EvictReason::Expired, &evicted);
                 }
-                self.vacate(bucket, slot, record, state);
+                self.vacate(index, record, busy, &tuple);
             }
         }
     }
 
-    /// Removes an entry if it is still just as it was judged: `judged` is asked with its state as
-    /// it is now, and nothing can come between the answer and the removal.
-    pub(super) fn remove_if(
-        &self,
-        handle: &Handle<'_, M::Word>,
-        judged: impl Fn(StateWord) -> bool,
-    ) -> bool {
-        let Some(state) = handle.state() else {
-            return false;
-        };
-        let record = handle.record();
-        if !judged(state) || !self.exchange(&record.state, state, state.claimed()) {
-            return false;
+    /// What was found, if anything: it may have gone since.
+    #[must_use]
+    #[inline(always)]
+    pub fn found(&self, sighting: Sighting) -> Option<Found<Handle<'_, M::Word>>> {
+        if sighting.is_none() {
+            return None;
         }
-        let (bucket, slot) = (handle.index() / SLOTS as u32, handle.index() % SLOTS as u32);
-        self.vacate(bucket, slot, record, state);
-        true
-    }
-
-    /// Frees a slot whose entry, with this state, was claimed.
-    fn vacate(&self, bucket: u32, slot: u32, record: &Record<M::Word>, state: StateWord) {
-        self.no_longer_displaced(&record.read_tuple(), bucket);
-        if let Some(bucket_header) = self.memory.bucket_header(bucket) {
-            bucket_header.set_tag(slot, 0);
-        }
-        self.memory.count(Statistic::Removed);
-        let free = StateWord::new(0, EntryFlags::NONE, state.claimed().generation());
-        record.state.store_release(free.0);
-    }
-
-    /// Removes an entry if it is still the one that was found.
-    pub fn remove(&self, handle: &Handle<'_, M::Word>) -> bool {
-        self.remove_if(handle, |_| true)
-    }
-
-    /// Removes an entry if it is still the one that was found, and no packet has changed its
-    /// lifetime or its marks since it was judged.
-    pub fn remove_unchanged(&self, handle: &Handle<'_, M::Word>, judged: &Progress) -> bool {
-        self.remove_if(handle, |state| {
-            state.lifetime() == judged.lifetime
-                && visible(state.entry_flags()) == visible(judged.entry_flags)
+        let record = self.memory.record(sighting.index())?;
+        let (index, generation) = (sighting.index(), sighting.generation());
+        Some(Found {
+            handle: Handle::new(record, index, generation, M::SHARED),
+            // As 0 or 1: by an unknown number, Linux 6.1 can't tell the second update from the
+            // first, and sees a loop without an end.
+            is_first: M::Word::opaque(u64::from(!sighting.is_first())) == 0,
         })
     }
-
-    #[inline]
-    fn exchange(&self, word: &M::Word, before: StateWord, after: StateWord) -> bool {
-        if M::SHARED {
-            word.exchange(before.0, after.0)
-        } else {
-            word.store(after.0);
-            true
-        }
-    }
 }
 
-/// Takes a set's lock. Returns the lock word as it is to be when it is given back.
-#[inline]
-fn lock<M: Memory>(bucket_header: &BucketHeader<M::Word>) -> Option<u64> {
-    for _ in 0..M::LOCK_TRIES {
-        let before = bucket_header.lock.load();
-        if before & 1 == 0 && bucket_header.lock.exchange(before, before | 1) {
-            return Some(before);
-        }
-        M::Word::relax();
-    }
-    None
-}
-
-/// The entry of a place's two sets that is the least [`loss`]: how much it is missed, its
-/// record and its state.
+/// Looks for the entry under `tuple`, or else that under `other`, which has the same ends in the
+/// other direction; and flags every entry of those ends in the other direction as having a reverse
+/// one, for [`BucketTable`]'s look at one slot. The caller holds the lock of their first bucket.
 #[inline(always)]
-fn least_loss<M: Memory>(memory: &M, pair: BucketPair, now: u32) -> (u64, u32, StateWord) {
-    // In whole words: of a variable of 32 bits the verifier forgets the value where it has to be
-    // put on the stack.
-    let (mut best, mut before, mut least) = (0, 0, u64::MAX >> 1);
-    for bucket in [pair.first, pair.second] {
-        let first = u64::from(bucket) * SLOTS as u64;
-        for slot in 0..SLOTS as u64 {
-            let index = first + slot;
-            let Some(record) = memory.record(index as u32) else {
-                if cfg!(target_arch = "bpf") {
-                    // A map has all records. The verifier, which does not know it, need not walk
-                    // through what would follow.
-                    return (u64::MAX, 0, StateWord(0));
-                }
+pub fn search_locked<M: Memory>(
+    memory: &M,
+    pair: BucketPair,
+    tuple: &Tuple,
+    other: &Tuple,
+) -> Sighting {
+    let (mut own, mut reverse, mut has_reverse) = (Sighting::NONE, Sighting::NONE, false);
+    for bucket in pair.buckets() {
+        let Some(header) = memory.bucket_header(bucket) else {
+            break;
+        };
+        let mut matching = M::matching(header, pair.tag);
+        for _ in 0..M::Bounds::CANDIDATES {
+            if matching == 0 {
+                break;
+            }
+            let index = bucket * SLOTS as u32 + matching.trailing_zeros();
+            matching &= matching - 1;
+            let Some(record) = memory.record(index) else {
                 break;
             };
-            let state = record.state.load();
-            let loss = loss::<M::Word>(StateWord(state), now);
-            let less = all_if_less::<M::Word>(loss, least);
-            least = chosen(less, loss, least);
-            best = chosen(less, index, best);
-            before = chosen(less, state, before);
+            let state = StateWord(record.state.load_acquire());
+            if !state.live() {
+                continue;
+            }
+            if differs(record, tuple, u64::MAX) == 0 {
+                own = Sighting::new(index, state.generation(), true);
+                break;
+            }
+            if differs(record, other, !Tuple::DIRECTION_AND_KIND) == 0 {
+                has_reverse = true;
+                // Whoever the record is of by now: a flag too many is harmless.
+                record
+                    .state
+                    .fetch_or(u64::from(EntryFlags::HAS_REVERSE.0) << ENTRY_FLAGS);
+                if record.tuple[4].difference(other.words()[4]) == 0 {
+                    reverse = Sighting::new(index, state.generation(), false);
+                }
+            }
+        }
+        if !own.is_none() {
+            break;
         }
     }
-    (least, best as u32, StateWord(before))
-}
-
-/// The record of a place's two sets whose entry is the least loss: for a function of BPF.
-#[cfg(target_arch = "bpf")]
-#[inline(always)]
-pub fn expendable_record<M: Memory>(memory: &M, pair: BucketPair, now: u32) -> u32 {
-    least_loss(memory, pair, now).1
-}
-
-/// How much an entry is missed: what [`expendable`] says of it above bit 32, 3 for not at all, and
-/// its lifetime below.
-///
-/// Without branches: nobody can foresee them, and the kernel's verifier would walk every way
-/// through them in each of all the slots.
-#[inline]
-fn loss<W: Word>(state: StateWord, now: u32) -> u64 {
-    let (entry_flags, lifetime) = (state.entry_flags(), u64::from(state.lifetime()));
-    let bit = |of: EntryFlags| W::opaque(u64::from(entry_flags.0 >> of.0.trailing_zeros()) & 1);
-    let expired = all_if_less::<W>(lifetime, u64::from(now));
-    let closed = 0_u64.wrapping_sub(bit(EntryFlags::RX_CLOSING) & bit(EntryFlags::TX_CLOSING));
-    let answered =
-        bit(EntryFlags::REPLIED) & (bit(EntryFlags::TCP) ^ 1 | bit(EntryFlags::SEEN_NON_SYN));
-    let absent = 0_u64.wrapping_sub(bit(EntryFlags::LIVE) ^ 1);
-    let kind = !expired & chosen(closed, 1, 2 + answered) | absent & 3;
-    kind << 32 | lifetime
-}
-
-/// All ones if `a` is less than `b`, else 0; for numbers below 2^63.
-#[inline]
-fn all_if_less<W: Word>(a: u64, b: u64) -> u64 {
-    let difference = W::opaque(a.wrapping_sub(b));
-    W::opaque((difference.cast_signed() >> 63).cast_unsigned())
-}
-
-/// `a` if `mask` is all ones, `b` if it is 0.
-#[inline]
-const fn chosen(mask: u64, a: u64, b: u64) -> u64 {
-    b ^ ((a ^ b) & mask)
-}
-
-/// Whether an entry may make room for another, and how little it is missed.
-#[inline]
-fn expendable(state: StateWord, now: u32) -> Option<EvictLimit> {
-    let entry_flags = state.entry_flags();
-    if state.lifetime() < now {
-        Some(EvictLimit::Expired)
-    } else if entry_flags.contains(EntryFlags::CLOSED) {
-        Some(EvictLimit::Closed)
-    } else if !entry_flags.answered() {
-        Some(EvictLimit::Unanswered)
-    } else {
-        None
-    }
+    let found = if own.is_none() { reverse } else { own };
+    found.noting(has_reverse)
 }

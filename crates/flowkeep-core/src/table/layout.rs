@@ -16,7 +16,7 @@ pub const SLOTS: usize = 48;
 pub(super) const TAG_WORDS: usize = SLOTS / 8;
 
 /// Changes whenever the meaning of any byte of the table changes.
-pub const LAYOUT_VERSION: u64 = 2;
+pub const LAYOUT_VERSION: u64 = 3;
 /// `flowkeep` and a newline that a text-mode transfer would damage, in the machine's byte order.
 const MAGIC: u64 = u64::from_ne_bytes(*b"flowkp\r\n");
 /// Bytes that the header takes: a page, so that what follows it is aligned.
@@ -28,8 +28,9 @@ pub const HEADER_BYTES: usize = 4096;
 pub struct BucketHeader<W> {
     /// A byte a slot: 0 for a free one, else some bits of the hash of what it holds.
     pub(super) tags: [W; TAG_WORDS],
-    /// Bit 0 is set while somebody inserts a tuple whose first set this is. Above it, the second
-    /// in which the set was last searched for expired entries.
+    /// Bit 0 is set while somebody inserts a tuple whose first bucket this is. Bits 1 to 31: the
+    /// second in which the bucket was last searched for expired entries. Bits 32 to 63: the
+    /// second in which the lock was taken.
     pub(super) lock: W,
     /// How many entries have this as their first set and live in their second. While it is 0 a
     /// probe needs to look at no other set.
@@ -50,31 +51,39 @@ impl<W> BucketHeader<W> {
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub struct Record<W> {
-    /// Generation in bits 0 to 15, marks in 16 to 31, lifetime in 32 to 63. Whether a slot is
-    /// free, being written, expired, closed or answered is told by this word alone, and every
+    /// Generation in bits 0 to 15, flags in 16 to 31, lifetime in 32 to 63. Whether a slot is
+    /// free, being written, expired, closed or assured is told by this word alone, and every
     /// change of owner goes through it by compare-and-swap.
     pub(super) state: W,
     /// The tuple that the entry is stored under: see [`Tuple`](crate::tuple::Tuple).
     pub(super) tuple: [W; 5],
     /// Seconds of the last reports: egress in bits 0 to 31, ingress in 32 to 63.
     pub(super) reports: W,
-    /// TCP flags seen: egress in bits 0 to 7, ingress in 8 to 15; reverse-NAT index in 16 to 31;
-    /// source identity in 32 to 63.
-    pub(super) seen: W,
-    /// Egress packets in bits 0 to 47; NAT port in 48 to 63, where additions leave it alone.
-    pub(super) tx_packets: W,
-    /// Egress bytes.
-    pub(super) tx_bytes: W,
-    /// Ingress packets.
-    pub(super) rx_packets: W,
-    /// Ingress bytes.
-    pub(super) rx_bytes: W,
+    /// Reverse-NAT index in bits 0 to 15, NAT port in 16 to 31, source identity in 32 to 63.
+    pub(super) service: W,
+    /// Egress and service.
+    pub(super) tx: Side<W>,
+    /// Ingress.
+    pub(super) rx: Side<W>,
     /// NAT address, or the backend in its first word.
     pub(super) nat: [W; 2],
     /// Creation, in ticks.
     pub(super) created: W,
     /// Last packet, in ticks.
     pub(super) last_seen: W,
+}
+
+/// What one direction's packets add to. Both words name their owner by the low bits of its
+/// generation, so that a packet that comes too late, when another entry has the slot, notices it
+/// and takes back what it added.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct Side<W> {
+    /// Packets in bits 0 to 47, enough for 300 days of ten million a second; TCP flags seen in 48
+    /// to 55; the owner's generation in 56 to 63.
+    pub(super) packets: W,
+    /// Bytes in bits 0 to 55; the owner's generation in 56 to 63.
+    pub(super) bytes: W,
 }
 
 /// A record apart from any table, from its words as they lay in one.
@@ -84,7 +93,7 @@ impl<W: From<u64>> From<[u64; 16]> for Record<W> {
             state,
             tuple @ ..,
             reports,
-            seen,
+            service,
             tx_packets,
             tx_bytes,
             rx_packets,
@@ -98,11 +107,15 @@ impl<W: From<u64>> From<[u64; 16]> for Record<W> {
             state: state.into(),
             tuple: tuple.map(W::from),
             reports: reports.into(),
-            seen: seen.into(),
-            tx_packets: tx_packets.into(),
-            tx_bytes: tx_bytes.into(),
-            rx_packets: rx_packets.into(),
-            rx_bytes: rx_bytes.into(),
+            service: service.into(),
+            tx: Side {
+                packets: tx_packets.into(),
+                bytes: tx_bytes.into(),
+            },
+            rx: Side {
+                packets: rx_packets.into(),
+                bytes: rx_bytes.into(),
+            },
             nat: [nat0, nat1].map(W::from),
             created: created.into(),
             last_seen: last_seen.into(),
@@ -141,11 +154,11 @@ pub enum Statistic {
     /// Entries stored in place of one under the same tuple.
     Overwritten,
     /// Entries stored in place of an expired one.
-    ReplacedExpired,
+    EvictedExpired,
     /// Entries stored in place of a closed one.
-    ReplacedClosed,
+    EvictedClosed,
     /// Entries stored in place of an unanswered one.
-    ReplacedUnanswered,
+    EvictedUnassured,
     /// Entries removed.
     Removed,
     /// Insertions refused because only answered connections were in the tuple's sets.
@@ -161,9 +174,9 @@ impl Statistic {
     pub const ALL: [Self; Self::COUNT] = [
         Self::Inserted,
         Self::Overwritten,
-        Self::ReplacedExpired,
-        Self::ReplacedClosed,
-        Self::ReplacedUnanswered,
+        Self::EvictedExpired,
+        Self::EvictedClosed,
+        Self::EvictedUnassured,
         Self::Removed,
         Self::Refused,
         Self::Contended,
@@ -175,9 +188,9 @@ impl Statistic {
         match self {
             Self::Inserted => "inserted",
             Self::Overwritten => "overwritten",
-            Self::ReplacedExpired => "replaced expired",
-            Self::ReplacedClosed => "replaced closed",
-            Self::ReplacedUnanswered => "replaced unanswered",
+            Self::EvictedExpired => "evicted expired",
+            Self::EvictedClosed => "evicted closed",
+            Self::EvictedUnassured => "evicted unassured",
             Self::Removed => "removed",
             Self::Refused => "refused",
             Self::Contended => "contended",

@@ -1,96 +1,150 @@
 //! What the table asks of whoever owns its memory.
 
-#[cfg(target_arch = "bpf")]
-use super::BucketPair;
-use super::hash::Seed;
+use super::bounded_probe::search;
+use super::buckets::Keys;
+use super::evict::least_loss;
+use super::hash::{BucketPair, Seed};
+use super::insert::search_locked;
 use super::layout::{BucketHeader, Header, LayoutError, Record, SLOTS, Statistic};
+use super::lock::{Lock, lock, wait_while_busy};
+use super::sighting::Sighting;
 use super::word::Word;
-#[cfg(target_arch = "bpf")]
 use crate::tuple::Tuple;
 
+/// What bounds searches and insertions, and how a table is probed: one of [`HostBounds`] and
+/// [`KernelBounds`].
+pub trait Bounds: Copy + core::fmt::Debug + Default + Send + Sync + 'static {
+    /// Whether a search is the one that the kernel's verifier can follow; else the one that lets a
+    /// processor work ahead.
+    const BOUNDED_PROBE: bool;
+
+    /// How many slots of a bucket are looked at whose tag is the wanted one.
+    const CANDIDATES: usize;
+
+    /// Tries for a bucket's lock. It is held for the time of one insertion.
+    const LOCK_TRIES: u32;
+
+    /// Tries for a slot, when others claim those that were chosen.
+    const CLAIM_TRIES: usize;
+
+    /// Whether insertion frees all that has expired in a full bucket at once; else one by one, and
+    /// the sweep takes the rest.
+    const COLLECTS: bool;
+}
+
+/// For programs, whose loops nobody checks. The holder of a lock may be preempted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostBounds;
+
+impl Bounds for HostBounds {
+    const BOUNDED_PROBE: bool = false;
+    const CANDIDATES: usize = SLOTS;
+    const LOCK_TRIES: u32 = 1 << 16;
+    const CLAIM_TRIES: usize = 4;
+    const COLLECTS: bool = true;
+}
+
+/// For the kernel, whose verifier walks every turn of every loop.
+///
+/// Eight candidates: that many others with the same tag hide an entry of a full bucket, one in
+/// 10^10, which whoever does not know the seed can't choose. It is stored anew then. Insertions
+/// that lose a claim are tried again from the search on, by [`Tracker::track_packet`].
+///
+/// [`Tracker::track_packet`]: crate::tracker::Tracker::track_packet
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelBounds;
+
+impl Bounds for KernelBounds {
+    const BOUNDED_PROBE: bool = true;
+    const CANDIDATES: usize = 8;
+    const LOCK_TRIES: u32 = 128;
+    const CLAIM_TRIES: usize = 1;
+    const COLLECTS: bool = false;
+}
+
 /// The memory of a table: heap, a file mapping or a BPF array.
+///
+/// The methods with a body are there to be put into functions of their own, where the kernel's
+/// verifier is to walk through them once, and not for every use that there is in a program.
 pub trait Memory {
     /// The word that the memory is made of.
     type Word: Word;
+
+    /// What bounds searches and insertions.
+    type Bounds: Bounds;
 
     /// Whether others may change the memory at the same time. If not, locks and atomic
     /// read-modify-write instructions are left out.
     const SHARED: bool = true;
 
-    /// How many slots of a set are looked at whose tag is the wanted one. The kernel's verifier
-    /// walks every one of them, in every look-up. With 8 there, that many others with the same tag
-    /// hide an entry of a full set: one in 10^10, which whoever does not know the seed can't choose.
-    /// It is stored anew then.
-    const CANDIDATES: usize = SLOTS;
-
-    /// Tries for a set's lock. It is held for the time of one insertion, by code that is not
-    /// preempted in the kernel; in a program its holder may be, and then waiting longer than this
-    /// is in vain.
-    const LOCK_TRIES: usize = 256;
-
-    /// Tries for a slot, when others claim those that were chosen.
-    const CLAIM_TRIES: usize = 4;
-
-    /// Whether insertion frees all that has expired in a full set at once. The kernel's verifier has
-    /// no patience for it: there it takes them one by one, and the sweep takes the rest.
-    const COLLECTS: bool = true;
-
-    /// How many sets there are; not 0.
+    /// How many buckets there are; not 0.
     fn buckets(&self) -> u32;
 
     /// The seed of the hash.
     fn seed(&self) -> &Seed;
 
-    /// The head of a set, if there is such a set.
+    /// The header of a bucket, if there is such a bucket.
     fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<Self::Word>>;
 
-    /// A record, if there is such a record. Set `s` has those from `s * SLOTS` on.
+    /// A record, if there is such a record. Bucket `b` has those from `b * SLOTS` on.
     fn record(&self, index: u32) -> Option<&Record<Self::Word>>;
 
     /// Counts something.
     fn count(&self, statistic: Statistic);
 
-    /// [Searches](super::search) this memory: in a function of its own, if the kernel's verifier is
-    /// to walk through it once, and not for every search that there is in a program.
-    #[cfg(target_arch = "bpf")]
+    /// [`search`]
     #[inline(always)]
-    fn search(&self, pair: BucketPair, keys: &super::Keys) -> super::Sighting
+    fn search(&self, pair: BucketPair, keys: &Keys) -> Sighting
     where
         Self: Sized,
     {
-        super::search(self, pair, keys)
+        search(self, pair, keys)
     }
 
-    /// Searches for a key that is to be stored, and [marks](super::search_and_flag_reverse) its twins: in
-    /// a function of its own, as [`Self::search`].
-    #[cfg(target_arch = "bpf")]
+    /// [`lock`]
     #[inline(always)]
-    fn search_and_flag_reverse(&self, pair: BucketPair, tuple: &Tuple) -> super::Sighting
+    fn lock(&self, bucket: u32, now: u32) -> Lock
     where
         Self: Sized,
     {
-        super::search_and_flag_reverse(self, pair, tuple)
+        lock(self, bucket, now)
     }
 
-    /// The record of a place's two sets that is [least missed](super::expendable_record): in a
-    /// function of its own, as [`Self::search`].
-    #[cfg(target_arch = "bpf")]
+    /// [`wait_while_busy`]
     #[inline(always)]
-    fn least_loss(&self, pair: BucketPair, now: u32) -> Option<u32>
+    fn wait_while_busy(&self, index: u32)
     where
         Self: Sized,
     {
-        Some(super::expendable_record(self, pair, now))
+        wait_while_busy(self, index);
     }
 
-    /// The slots of a set whose tag is `tag`: bit `n` for slot `n`. Worth a processor's own
+    /// [`search_locked`]
+    #[inline(always)]
+    fn search_locked(&self, pair: BucketPair, tuple: &Tuple, other: &Tuple) -> Sighting
+    where
+        Self: Sized,
+    {
+        search_locked(self, pair, tuple, other)
+    }
+
+    /// [`least_loss`]
+    #[inline(always)]
+    fn least_loss(&self, pair: BucketPair, now: u32) -> u64
+    where
+        Self: Sized,
+    {
+        least_loss(self, pair, now)
+    }
+
+    /// The slots of a bucket whose tag is `tag`: bit `n` for slot `n`. Worth a processor's own
     /// instructions, which take `unsafe` code.
     #[inline(always)]
     fn matching(bucket_header: &BucketHeader<Self::Word>, tag: u8) -> u64 {
         bucket_header.matching(tag)
     }
 
-    /// A hint that a set's head will be read soon.
+    /// A hint that a bucket's header will be read soon.
     #[inline]
     fn prefetch_bucket(&self, bucket: u32) {
         let _ = bucket;
@@ -147,6 +201,7 @@ impl<'m, W: Word> Slices<'m, W> {
 
 impl<W: Word> Memory for Slices<'_, W> {
     type Word = W;
+    type Bounds = HostBounds;
 
     #[inline]
     fn buckets(&self) -> u32 {

@@ -3,48 +3,56 @@
 //! The trait is small enough for a BPF map or a `HashMap` in a test. Our own table,
 //! [`BucketTable`], is made of these rooms:
 //!
-//! | room | what |
+//! | module | what |
 //! | --- | --- |
-//! | `word` | the atomic 64-bit word, with a twin for each world |
-//! | `layout` | set heads, records and the header, as they lie in memory |
-//! | `hash` | the keyed symmetric hash, and the places of a tuple |
-//! | `memory` | what the table asks of whoever owns the memory |
-//! | `sets` | the table, and the head of a set |
-//! | `probe` | probing; `verified` in its place in the kernel |
-//! | `glance` | the one slot where an entry most likely is, and who may be elsewhere |
-//! | `record` | one entry in its slot: reading, touching |
-//! | `insert` | insertion, removal and who makes room |
-//! | `renewal` | the short way of packets whose connection goes on as it is |
-//! | `walk` | iteration, counting and the expiry sweep |
+//! | `word` | the atomic 64-bit word, with an implementation for each world |
+//! | `layout` | bucket headers, records and the table's header, as they lie in memory |
+//! | `state_word` | the word that says what a slot is |
+//! | `hash` | the keyed symmetric hash, and the buckets of a tuple |
+//! | `memory` | what the table asks of whoever owns the memory, and its bounds |
+//! | `buckets` | the table, bucket headers, keys; and who may do what at the same time |
+//! | `probe`, `bounded_probe` | probing, on a host and for the kernel's verifier |
+//! | `home` | the one slot where an entry most likely is |
+//! | `record`, `plain_update` | one entry in its slot: reading, updating |
+//! | `lock`, `insert` | the lock of a bucket, insertion |
+//! | `evict` | who makes room |
+//! | `remove` | removal, the expiry sweep, abandoned slots |
+//! | `walk` | iteration and counting |
 
+mod bounded_probe;
 mod buckets;
+mod evict;
 mod hash;
 mod home;
 mod insert;
 mod layout;
+mod lock;
 mod memory;
-#[cfg_attr(target_arch = "bpf", path = "bounded_probe.rs")]
+mod plain_update;
 mod probe;
 mod record;
-mod renewal;
+mod remove;
+mod sighting;
+mod state_word;
 mod walk;
 mod word;
 
+pub use bounded_probe::search;
 pub use buckets::{BucketTable, Keys};
+pub use evict::{EvictLimit, EvictReason, Evicted, EvictionObserver, least_loss};
 pub use hash::{BucketPair, Seed};
-#[cfg(target_arch = "bpf")]
-pub use insert::expendable_record;
-pub use insert::{EvictLimit, EvictReason, Evicted, EvictionObserver};
+pub use insert::search_locked;
 pub use layout::{
     BucketHeader, HEADER_BYTES, Header, LAYOUT_VERSION, LayoutError, Record, SLOTS, Statistic,
     table_bytes,
 };
-pub use memory::{Memory, Slices};
-#[cfg(target_arch = "bpf")]
-pub use probe::{Sighting, search, search_and_flag_reverse};
+pub use lock::{Lock, lock, wait_while_busy};
+pub use memory::{Bounds, HostBounds, KernelBounds, Memory, Slices};
+pub use plain_update::{PlainUpdate, PlainUpdated};
 pub use record::Handle;
-pub use renewal::Renewal;
-pub use walk::{Census, Sweep};
+pub use remove::Sweep;
+pub use sighting::Sighting;
+pub use walk::Census;
 pub use word::Word;
 
 use crate::entry::{Entry, Progress};
@@ -99,8 +107,8 @@ pub trait Table {
             .or_else(|| self.find(hash, second).map(found(false)))
     }
 
-    /// As [`Self::probe`], but at a glance: only where an entry most likely is. What is found is what
-    /// a probe would find; `None` says nothing.
+    /// As [`Self::probe`], but only where an entry most likely is. What is found is what a probe
+    /// would find; `None` says nothing.
     #[inline]
     fn probe_home(
         &self,
@@ -112,17 +120,80 @@ pub trait Table {
         None
     }
 
-    /// Stores `entry` under `tuple`, in place of what is there.
+    /// Stores `entry` under `tuple`. What is there already, under `tuple` or under `other`, which
+    /// is that of the other direction and has the same hash, is kept or overwritten as `existing`
+    /// says; all in one step.
     ///
     /// # Errors
     /// Why the table refuses. It is then unchanged.
+    fn store(
+        &self,
+        hash: Self::Hash,
+        tuple: &Tuple,
+        other: &Tuple,
+        entry: &Entry,
+        existing: Existing,
+        now: Instant,
+    ) -> Result<Stored<Self::Handle<'_>>, Refusal>;
+
+    /// Stores `entry` under `tuple`, in place of what is there.
+    ///
+    /// # Errors
+    /// As [`Self::store`].
+    #[inline]
     fn insert(
         &self,
         hash: Self::Hash,
         tuple: &Tuple,
         entry: &Entry,
         now: Instant,
-    ) -> Result<Self::Handle<'_>, Refusal>;
+    ) -> Result<Self::Handle<'_>, Refusal> {
+        let other = tuple.swapped();
+        match self.store(hash, tuple, &other, entry, Existing::Overwritten, now) {
+            Ok(Stored::Inserted(handle) | Stored::Found(Found { handle, .. })) => Ok(handle),
+            Err(Refusal::Contended) => Err(self.give_up()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Counts that somebody does not try again after [`Refusal::Contended`], which is returned.
+    #[inline]
+    fn give_up(&self) -> Refusal {
+        Refusal::Contended
+    }
+}
+
+/// What an insertion does with an entry that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Existing {
+    /// It is overwritten, if it is under the same tuple.
+    Overwritten,
+    /// It is the answer, unless it has expired.
+    KeptUnlessExpired,
+    /// It is the answer.
+    Kept,
+}
+
+impl Existing {
+    /// Whether an entry with this lifetime is kept.
+    #[must_use]
+    #[inline(always)]
+    pub const fn keeps(self, lifetime: u32, now: u32) -> bool {
+        match self {
+            Self::Overwritten => false,
+            Self::KeptUnlessExpired => lifetime >= now,
+            Self::Kept => true,
+        }
+    }
+}
+
+/// What came of an insertion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored<S> {
+    /// A new entry.
+    Inserted(S),
+    /// An entry that was there: `is_first` says that it is under the tuple that was to be stored.
+    Found(Found<S>),
 }
 
 /// A handle to an entry that was found. The entry may go at any time; what is done through the
@@ -136,23 +207,24 @@ pub trait EntryHandle: Copy {
     /// then nothing has changed.
     fn advance(&self, before: &Progress, after: &Progress) -> bool;
 
-    /// Whether [`Self::renew`] is worth a try.
-    const RENEWS: bool = false;
-
-    /// Touches an entry whose connection goes on as it is, in one step. Whether a report is due;
-    /// `None`, and nothing has changed, if there is more to do or another processor was faster:
-    /// then [`Self::progress`] and [`Self::advance`] are the way.
+    /// Updates an entry whose connection goes on as it is, in one step. `None`, and nothing has
+    /// changed, if there is more to do or another processor was faster: then [`Self::progress`]
+    /// and [`Self::advance`] are the way.
     #[inline(always)]
-    fn renew(&self, renewal: &Renewal) -> Option<bool> {
-        let _ = renewal;
+    fn update(&self, update: &PlainUpdate) -> Option<PlainUpdated> {
+        let _ = update;
         None
     }
 
     /// Counts packets of `length` bytes in all and notes their time: ingress into rx, else into tx.
-    fn count(&self, direction: Direction, packets: u64, length: u64, now: Instant);
+    /// False if the entry is gone: then they are not counted.
+    fn count(&self, direction: Direction, packets: u64, length: u64, now: Instant) -> bool;
 
     /// All of the entry; `None` if it is gone.
     fn entry(&self) -> Option<Entry>;
+
+    /// The tuple that the entry is stored under; `None` if it is gone.
+    fn tuple(&self) -> Option<Tuple>;
 
     /// Changes the reverse-NAT index.
     fn set_rev_nat_index(&self, index: u16);

@@ -2,20 +2,18 @@
 
 use super::Record;
 use super::buckets::{BucketTable, Keys};
+use super::evict::EvictionObserver;
 use super::hash::BucketPair;
-use super::home::flag_reverse;
-use super::insert::EvictionObserver;
 use super::layout::SLOTS;
-use super::memory::Memory;
-use super::record::{Handle, StateWord};
+use super::memory::{Bounds, Memory};
+use super::record::Handle;
+use super::state_word::StateWord;
 use super::word::Word;
-use crate::entry::EntryFlags;
 use crate::table::Found;
-use crate::tuple::Tuple;
 
 /// An entry under one of two keys. In two registers, `None` included: what is returned through
 /// memory from the rare ways would cost the usual one as much.
-struct Sighting<'t, W> {
+struct Seen<'t, W> {
     record: &'t Record<W>,
     index: u32,
     generation: u16,
@@ -29,7 +27,7 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
     ///
     /// Which of the two it is stays data, not a branch: see [`Found`].
     #[inline(always)]
-    fn compare(&self, index: u32, keys: &Keys) -> Option<Sighting<'_, M::Word>> {
+    fn compare(&self, index: u32, keys: &Keys) -> Option<Seen<'_, M::Word>> {
         let record = self.memory.record(index)?;
         let state = StateWord(record.state.load_acquire());
         let is_first = keys.differ_first(record) == 0;
@@ -44,7 +42,7 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
                 return None;
             }
         }
-        Some(Sighting {
+        Some(Seen {
             record,
             index,
             generation: state.generation(),
@@ -54,9 +52,9 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
 
     /// Looks for two keys among the slots of a set whose tag is theirs. The first takes precedence.
     #[inline(never)]
-    fn scan(&self, bucket: u32, mut matching: u64, keys: Keys) -> Option<Sighting<'_, M::Word>> {
+    fn scan(&self, bucket: u32, mut matching: u64, keys: Keys) -> Option<Seen<'_, M::Word>> {
         let mut found = None;
-        for _ in 0..M::CANDIDATES {
+        for _ in 0..M::Bounds::CANDIDATES {
             if matching == 0 {
                 break;
             }
@@ -75,39 +73,20 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
 
     /// Looks for two keys in the second set of a place.
     #[inline(never)]
-    fn search_second(&self, bucket: u32, tag: u8, keys: Keys) -> Option<Sighting<'_, M::Word>> {
+    fn search_second(&self, bucket: u32, tag: u8, keys: Keys) -> Option<Seen<'_, M::Word>> {
         let matching = M::matching(self.memory.bucket_header(bucket)?, tag);
         self.scan(bucket, matching, keys)
     }
 
-    /// Looks for a key that is to be stored, and if it is not there marks the twins that it is to
-    /// have. Also returns the mark that its own entry is to have: what is found may go, and may have
-    /// had a twin.
-    #[inline(always)]
-    pub(super) fn search_and_flag_reverse(
-        &self,
-        pair: BucketPair,
-        tuple: &Tuple,
-    ) -> (Option<Handle<'_, M::Word>>, EntryFlags) {
-        let Some(found) = self.search(pair, &Keys::with_reverse(*tuple)) else {
-            return (None, EntryFlags::NONE);
-        };
-        if found.is_first {
-            return (Some(found.handle), EntryFlags::HAS_REVERSE);
-        }
-        flag_reverse(&self.memory, pair, tuple);
-        (None, EntryFlags::HAS_REVERSE)
-    }
-
     /// Looks for two keys in both sets of a place.
     #[inline(always)]
-    pub(super) fn search(
+    pub(super) fn search_ahead(
         &self,
         pair: BucketPair,
         keys: &Keys,
     ) -> Option<Found<Handle<'_, M::Word>>> {
-        let bucket_header = self.memory.bucket_header(pair.first)?;
-        let matching = M::matching(bucket_header, pair.tag);
+        let header = self.memory.bucket_header(pair.first)?;
+        let matching = M::matching(header, pair.tag);
         // Most often one slot has the tag, and it is the one.
         let alone = matching & matching.wrapping_sub(1) == 0;
         let mut found = if !alone {
@@ -118,14 +97,14 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         } else {
             None
         };
-        if bucket_header.displaced.load() != 0
+        if header.displaced.load() != 0
             && pair.second != pair.first
             && !found.as_ref().is_some_and(|found| found.is_first)
         {
             let elsewhere = self.search_second(pair.second, pair.tag, *keys);
             found = elsewhere.or(found);
         }
-        let Sighting {
+        let Seen {
             record,
             index,
             generation,

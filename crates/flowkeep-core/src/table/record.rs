@@ -1,65 +1,21 @@
-//! One entry in its slot: reading it whole, touching it, writing it.
+//! One entry in its slot: reading it whole, updating it, writing it.
 
-use super::layout::Record;
+use super::layout::{Record, Side};
+use super::state_word::StateWord;
 use super::word::Word;
 use crate::entry::{Counters, Entry, EntryFlags, Progress};
-use crate::table::{EntryHandle, Renewal};
+use crate::table::{EntryHandle, PlainUpdate, PlainUpdated};
 use crate::tracker::{Direction, Instant};
 use crate::tuple::{Address, Tuple};
 
-/// Bits of [`Record::tx_packets`] that count: enough for 300 days of ten million packets a second.
-const PACKETS_BITS: u32 = 48;
-const PACKETS_MASK: u64 = (1 << PACKETS_BITS) - 1;
-
-/// The word that tells what a slot is: see [`Record::state`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StateWord(pub(super) u64);
-
-impl StateWord {
-    #[inline]
-    pub(super) const fn new(lifetime: u32, entry_flags: EntryFlags, generation: u16) -> Self {
-        Self((lifetime as u64) << 32 | (entry_flags.0 as u64) << 16 | generation as u64)
-    }
-
-    #[inline]
-    pub(super) const fn generation(self) -> u16 {
-        self.0 as u16
-    }
-
-    #[inline]
-    pub(super) const fn entry_flags(self) -> EntryFlags {
-        EntryFlags((self.0 >> 16) as u16)
-    }
-
-    #[inline]
-    pub(super) const fn lifetime(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    /// See [`EntryFlags::HAS_REVERSE`].
-    #[inline]
-    pub(super) const fn has_reverse(self) -> bool {
-        self.entry_flags().contains(EntryFlags::HAS_REVERSE)
-    }
-
-    #[inline]
-    pub(super) const fn live(self) -> bool {
-        self.entry_flags().contains(EntryFlags::LIVE)
-    }
-
-    #[inline]
-    pub(super) const fn free(self) -> bool {
-        !self
-            .entry_flags()
-            .intersects(EntryFlags(EntryFlags::LIVE.0 | EntryFlags::BUSY.0))
-    }
-
-    /// What a slot is while its next owner writes it.
-    #[inline]
-    pub(super) const fn claimed(self) -> Self {
-        Self::new(0, EntryFlags::BUSY, self.generation().wrapping_add(1))
-    }
-}
+/// Bits of [`Side::packets`] that count packets.
+const PACKETS: u64 = (1 << FLAGS) - 1;
+/// Where the TCP flags are in [`Side::packets`].
+const FLAGS: u32 = 48;
+/// Where the owner's generation is in both words of a [`Side`].
+const OWNER: u32 = 56;
+/// Bits of [`Side::bytes`] that count bytes.
+const BYTES: u64 = (1 << OWNER) - 1;
 
 /// A handle to an entry: the record, and the generation that it was found in.
 #[derive(Debug)]
@@ -80,7 +36,7 @@ impl<W> Clone for Handle<'_, W> {
 impl<W> Copy for Handle<'_, W> {}
 
 impl<'t, W: Word> Handle<'t, W> {
-    #[inline]
+    #[inline(always)]
     pub(super) const fn new(
         record: &'t Record<W>,
         index: u32,
@@ -97,13 +53,12 @@ impl<'t, W: Word> Handle<'t, W> {
 
     /// The record's number in the table.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub const fn index(&self) -> u32 {
         self.index
     }
 
     /// How often the record has had another owner, as far as 16 bits tell.
-    #[cfg(target_arch = "bpf")]
     #[inline(always)]
     pub(super) const fn generation(&self) -> u16 {
         self.generation
@@ -123,30 +78,52 @@ impl<'t, W: Word> Handle<'t, W> {
         (state.live() && state.generation() == self.generation).then_some(state)
     }
 
-    /// The tuple that the entry is stored under, if it is still there.
-    #[must_use]
-    pub fn tuple(&self) -> Option<Tuple> {
-        let tuple = self.record.read_tuple();
-        W::fence_acquire();
-        self.state().map(|_| tuple)
+    /// Adds to a word of a [`Side`]. False if the word is another owner's: then it is as before.
+    #[inline(always)]
+    fn add(&self, word: &W, value: u64) -> bool {
+        if !self.shared {
+            word.store(word.load().wrapping_add(value));
+            return true;
+        }
+        let is_ours = self.owns(word.fetch_add(value));
+        if !is_ours {
+            word.add(value.wrapping_neg());
+        }
+        is_ours
     }
 
-    #[inline]
-    fn add(&self, word: &W, value: u64) {
-        if self.shared {
-            word.add(value);
-        } else {
-            word.store(word.load().wrapping_add(value));
+    /// Remembers TCP flags. In one step: of two packets that bring a flag each, both are kept.
+    #[inline(always)]
+    fn add_flags(&self, word: &W, flags: u8) {
+        let bits = u64::from(flags) << FLAGS;
+        if !self.shared {
+            word.store(word.load() | bits);
+            return;
+        }
+        let before = word.fetch_or(bits);
+        if !self.owns(before) {
+            word.mask(before | !bits);
         }
     }
 
-    /// Changes some bits of a word that others may change too.
-    fn replace_bits(&self, word: &W, mask: u64, bits: u64) {
-        for _ in 0..crate::tracker::TRIES {
-            let before = word.load();
-            if word.exchange(before, before & !mask | bits) {
-                return;
+    /// Whether a word of a [`Side`] was this entry's when it had this value.
+    #[inline(always)]
+    const fn owns(&self, word: u64) -> bool {
+        (word >> OWNER) as u8 == self.generation as u8
+    }
+
+    /// Changes the TCP flags of one direction from `before` to `after`.
+    #[inline(always)]
+    fn change_flags(&self, word: &W, before: u8, after: u8) {
+        if before & !after == 0 {
+            if before != after {
+                self.add_flags(word, after & !before);
             }
+        } else {
+            // A connection that begins again forgets them (Cilium 1.19). Those that a packet of
+            // another processor has brought meanwhile are of the one before.
+            word.mask(!(u64::from(!after) << FLAGS));
+            self.add_flags(word, after);
         }
     }
 }
@@ -154,51 +131,49 @@ impl<'t, W: Word> Handle<'t, W> {
 impl<W: Word> Record<W> {
     /// The tuple that is stored here, whether or not the slot holds an entry.
     #[must_use]
+    #[inline]
     pub fn tuple(&self) -> Tuple {
-        self.read_tuple()
-    }
-
-    /// Packets counted as ingress, or else as egress and service.
-    #[must_use]
-    #[inline]
-    pub fn packets(&self, ingress: bool) -> u64 {
-        if ingress {
-            self.rx_packets.load()
-        } else {
-            self.tx_packets.load() & PACKETS_MASK
-        }
-    }
-
-    /// The entry's marks, whether or not the slot holds an entry.
-    #[must_use]
-    #[inline]
-    pub fn entry_flags(&self) -> EntryFlags {
-        visible(StateWord(self.state.load()).entry_flags())
-    }
-
-    #[inline]
-    pub(super) fn read_tuple(&self) -> Tuple {
         let [a, b, c, d, e] = &self.tuple;
         Tuple::from_words([a.load(), b.load(), c.load(), d.load(), e.load()])
     }
 
-    /// Writes everything but the state word. The caller has claimed the slot.
+    /// The entry's flags, whether or not the slot holds an entry.
+    #[must_use]
     #[inline]
-    pub(super) fn write(&self, tuple: &Tuple, entry: &Entry) {
+    pub fn entry_flags(&self) -> EntryFlags {
+        StateWord(self.state.load()).entry_flags()
+    }
+
+    /// What packets of one direction add to.
+    #[inline(always)]
+    const fn side(&self, ingress: bool) -> &Side<W> {
+        if ingress { &self.rx } else { &self.tx }
+    }
+
+    /// Writes everything but the state word, for the owner of this generation, who has claimed the
+    /// slot.
+    #[inline]
+    pub(super) fn write(&self, tuple: &Tuple, entry: &Entry, generation: u16) {
+        let owner = u64::from(generation as u8) << OWNER;
+        let progress = &entry.progress;
         for (word, value) in self.tuple.iter().zip(tuple.words()) {
             word.store(value);
         }
-        self.reports.store(reports(&entry.progress));
-        self.seen.store(
-            flags(&entry.progress)
-                | u64::from(entry.rev_nat_index) << 16
+        self.reports.store(reports(progress));
+        self.service.store(
+            u64::from(entry.rev_nat_index)
+                | u64::from(entry.nat_port) << 16
                 | u64::from(entry.source_identity) << 32,
         );
-        self.tx_packets
-            .store(entry.tx.packets & PACKETS_MASK | u64::from(entry.nat_port) << PACKETS_BITS);
-        self.tx_bytes.store(entry.tx.bytes);
-        self.rx_packets.store(entry.rx.packets);
-        self.rx_bytes.store(entry.rx.bytes);
+        for (side, counters, flags) in [
+            (&self.tx, &entry.tx, progress.tx_flags),
+            (&self.rx, &entry.rx, progress.rx_flags),
+        ] {
+            let flags = u64::from(flags) << FLAGS;
+            side.packets
+                .store(counters.packets & PACKETS | flags | owner);
+            side.bytes.store(counters.bytes & BYTES | owner);
+        }
         let [n0, n1] = entry.nat_address.words();
         self.nat[0].store(n0);
         self.nat[1].store(n1);
@@ -209,28 +184,30 @@ impl<W: Word> Record<W> {
     /// The entry, whose state word was `state`. Only what one owner wrote belongs together: the
     /// caller has claimed the slot, or checks the state word afterwards.
     pub(super) fn read(&self, state: StateWord) -> Entry {
-        let (reports, seen) = (self.reports.load(), self.seen.load());
-        let (tx_packets, created) = (self.tx_packets.load(), self.created.load());
+        let (service, created) = (self.service.load(), self.created.load());
+        let [(tx, tx_flags), (rx, rx_flags)] = [&self.tx, &self.rx].map(|side| {
+            let packets = side.packets.load();
+            let counters = Counters {
+                packets: packets & PACKETS,
+                bytes: side.bytes.load() & BYTES,
+            };
+            (counters, (packets >> FLAGS) as u8)
+        });
+        let reports = self.reports.load();
         Entry {
             progress: Progress {
                 lifetime: state.lifetime(),
-                entry_flags: visible(state.entry_flags()),
-                tx_flags: seen as u8,
-                rx_flags: (seen >> 8) as u8,
+                entry_flags: state.entry_flags(),
+                tx_flags,
+                rx_flags,
                 last_tx_report: reports as u32,
                 last_rx_report: (reports >> 32) as u32,
             },
-            rev_nat_index: (seen >> 16) as u16,
-            nat_port: (tx_packets >> PACKETS_BITS) as u16,
-            source_identity: (seen >> 32) as u32,
-            rx: Counters {
-                packets: self.rx_packets.load(),
-                bytes: self.rx_bytes.load(),
-            },
-            tx: Counters {
-                packets: tx_packets & PACKETS_MASK,
-                bytes: self.tx_bytes.load(),
-            },
+            rev_nat_index: service as u16,
+            nat_port: (service >> 16) as u16,
+            source_identity: (service >> 32) as u32,
+            rx,
+            tx,
             nat_address: Address::from_words([self.nat[0].load(), self.nat[1].load()]),
             created,
             // A packet that was late may have left a time before the entry's own.
@@ -250,7 +227,7 @@ impl<W: Word> Record<W> {
         if !before.live() {
             return None;
         }
-        let tuple = self.read_tuple();
+        let tuple = self.tuple();
         let entry = self.read(before);
         W::fence_acquire();
         let after = StateWord(self.state.load());
@@ -259,34 +236,23 @@ impl<W: Word> Record<W> {
     }
 }
 
-/// Without the marks that are the table's own.
-#[inline]
-pub(super) const fn visible(entry_flags: EntryFlags) -> EntryFlags {
-    EntryFlags(
-        entry_flags.0 & !(EntryFlags::LIVE.0 | EntryFlags::BUSY.0 | EntryFlags::HAS_REVERSE.0),
-    )
-}
-
 #[inline]
 const fn reports(progress: &Progress) -> u64 {
     progress.last_tx_report as u64 | (progress.last_rx_report as u64) << 32
-}
-
-#[inline]
-const fn flags(progress: &Progress) -> u64 {
-    progress.tx_flags as u64 | (progress.rx_flags as u64) << 8
 }
 
 impl<W: Word> EntryHandle for Handle<'_, W> {
     #[inline]
     fn progress(&self) -> Option<Progress> {
         let state = self.state()?;
-        let (reports, seen) = (self.record.reports.load(), self.record.seen.load());
+        let record = self.record;
+        let (tx, rx) = (record.tx.packets.load(), record.rx.packets.load());
+        let reports = record.reports.load();
         Some(Progress {
             lifetime: state.lifetime(),
-            entry_flags: visible(state.entry_flags()),
-            tx_flags: seen as u8,
-            rx_flags: (seen >> 8) as u8,
+            entry_flags: state.entry_flags(),
+            tx_flags: (tx >> FLAGS) as u8,
+            rx_flags: (rx >> FLAGS) as u8,
             last_tx_report: reports as u32,
             last_rx_report: (reports >> 32) as u32,
         })
@@ -294,74 +260,61 @@ impl<W: Word> EntryHandle for Handle<'_, W> {
 
     #[inline]
     fn advance(&self, before: &Progress, after: &Progress) -> bool {
-        let state = |progress: &Progress, own: EntryFlags| {
-            let entry_flags = EntryFlags(progress.entry_flags.0 | EntryFlags::LIVE.0 | own.0);
-            StateWord::new(progress.lifetime, entry_flags, self.generation)
-        };
-        let current = StateWord(self.record.state.load());
-        let own = EntryFlags(current.entry_flags().0 & EntryFlags::HAS_REVERSE.0);
-        if current != state(before, own) {
+        let record = self.record;
+        let current = StateWord(record.state.load());
+        if current != current.with(before.lifetime, before.entry_flags, self.generation) {
             return false;
         }
-        let new = state(after, own);
+        let new = current.with(after.lifetime, after.entry_flags, self.generation);
         if !self.shared {
             // Whether an entry changes is hard to predict: a branch on it costs more than a store
             // of what is there already.
-            self.record.state.store(new.0);
-        } else if current != new && !self.record.state.exchange(current.0, new.0) {
+            record.state.store(new.0);
+        } else if current != new && !record.state.exchange(current.0, new.0) {
             return false;
         }
-        // Flags and stamps decide only what is reported. Where two processors add a flag at the
-        // same moment one of them may be forgotten, and is reported again when it comes again.
-        if flags(before) != flags(after) {
-            self.replace_bits(&self.record.seen, 0xffff, flags(after));
-        }
+        self.change_flags(&record.tx.packets, before.tx_flags, after.tx_flags);
+        self.change_flags(&record.rx.packets, before.rx_flags, after.rx_flags);
+        // Stamps decide only what is reported: of two at the same moment, either will do.
         if !self.shared || reports(before) != reports(after) {
-            self.record.reports.store(reports(after));
+            record.reports.store(reports(after));
         }
         true
     }
 
-    // Another way is another way for the kernel's verifier to walk.
-    const RENEWS: bool = cfg!(not(target_arch = "bpf"));
-
     #[inline(always)]
-    fn renew(&self, renewal: &Renewal) -> Option<bool> {
+    fn update(&self, update: &PlainUpdate) -> Option<PlainUpdated> {
         let record = self.record;
-        let words = [&record.state, &record.seen, &record.reports].map(W::load);
-        let [state, seen, reports] = words;
-        let renewed = renewal.of(self.generation, words)?;
+        let counted = &record.side(update.ingress).packets;
+        let (state, reports) = (record.state.load(), record.reports.load());
+        let seen = (counted.load() >> FLAGS) as u8;
+        let updated = update.of(self.generation, state, seen, reports)?;
         if !self.shared {
-            // Whether an entry changes is hard to predict: a branch on it costs more than a store
-            // of what is there already.
-            record.state.store(renewed.state);
-            record.seen.store(renewed.seen);
-            record.reports.store(renewed.reports);
-        } else {
-            if renewed.state != state && !record.state.exchange(state, renewed.state) {
-                return None;
-            }
-            if renewed.seen != seen {
-                self.replace_bits(&record.seen, 0xffff, renewed.seen & 0xffff);
-            }
-            if renewed.reports != reports {
-                record.reports.store(renewed.reports);
-            }
+            record.state.store(updated.state);
+            record.reports.store(updated.reports);
+            self.add_flags(counted, updated.new_flags);
+            return Some(updated.outcome);
         }
-        Some(renewed.due)
+        if updated.state != state && !record.state.exchange(state, updated.state) {
+            return None;
+        }
+        if updated.new_flags != 0 {
+            self.add_flags(counted, updated.new_flags);
+        }
+        if updated.reports != reports {
+            record.reports.store(updated.reports);
+        }
+        Some(updated.outcome)
     }
 
     #[inline(always)]
-    fn count(&self, direction: Direction, packets: u64, length: u64, now: Instant) {
-        let record = self.record;
-        let (counted, bytes) = if direction == Direction::Ingress {
-            (&record.rx_packets, &record.rx_bytes)
-        } else {
-            (&record.tx_packets, &record.tx_bytes)
-        };
-        self.add(counted, packets);
-        self.add(bytes, length);
-        record.last_seen.store(now.ticks);
+    fn count(&self, direction: Direction, packets: u64, length: u64, now: Instant) -> bool {
+        let side = self.record.side(direction.is_ingress());
+        if !self.add(&side.packets, packets) || !self.add(&side.bytes, length) {
+            return false;
+        }
+        self.record.last_seen.store(now.ticks);
+        true
     }
 
     fn entry(&self) -> Option<Entry> {
@@ -370,9 +323,16 @@ impl<W: Word> EntryHandle for Handle<'_, W> {
         self.state().map(|_| entry)
     }
 
+    fn tuple(&self) -> Option<Tuple> {
+        let tuple = self.record.tuple();
+        W::fence_acquire();
+        self.state().map(|_| tuple)
+    }
+
     fn set_rev_nat_index(&self, index: u16) {
+        let word = &self.record.service;
         if self.state().is_some() {
-            self.replace_bits(&self.record.seen, 0xffff << 16, u64::from(index) << 16);
+            word.store(word.load() & !0xffff | u64::from(index));
         }
     }
 
@@ -385,8 +345,9 @@ impl<W: Word> EntryHandle for Handle<'_, W> {
     }
 
     fn set_rx_bytes(&self, bytes: u64) {
+        let owner = u64::from(self.generation as u8) << OWNER;
         if self.state().is_some() {
-            self.record.rx_bytes.store(bytes);
+            self.record.rx.bytes.store(bytes & BYTES | owner);
         }
     }
 }

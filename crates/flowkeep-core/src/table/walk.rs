@@ -1,10 +1,11 @@
-//! Iteration, counting and the expiry sweep.
+//! Iteration and counting.
 
 use super::buckets::BucketTable;
-use super::insert::EvictionObserver;
+use super::evict::EvictionObserver;
 use super::layout::SLOTS;
 use super::memory::Memory;
-use super::record::{Handle, StateWord};
+use super::record::Handle;
+use super::state_word::StateWord;
 use super::word::Word;
 use crate::entry::{Entry, EntryFlags};
 use crate::tuple::Tuple;
@@ -26,17 +27,8 @@ pub struct Census {
     pub unanswered: u64,
 }
 
-/// What a stretch of an expiry sweep did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sweep {
-    /// Where the next stretch begins; 0 after the last one.
-    pub next: u32,
-    /// Entries removed.
-    pub removed: u64,
-}
-
 impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
-    fn records(&self) -> u32 {
+    pub(super) fn records(&self) -> u32 {
         self.memory.buckets().saturating_mul(SLOTS as u32)
     }
 
@@ -74,7 +66,7 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
                 &mut census.closed
             } else if entry_flags.intersects(EntryFlags::CLOSED) {
                 &mut census.closing
-            } else if entry_flags.answered() {
+            } else if entry_flags.assured() {
                 &mut census.answered
             } else {
                 &mut census.unanswered
@@ -82,41 +74,5 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
             *kind += 1;
         }
         census
-    }
-
-    /// Removes the expired entries of the `budget` records from `from` on, and tells `expired` of
-    /// each. A connection that is refreshed meanwhile stays.
-    ///
-    /// Nothing depends on it: expired entries are not found, and their slots are used again.
-    pub fn sweep(
-        &self,
-        from: u32,
-        budget: u32,
-        now: u32,
-        mut expired: impl FnMut(&Tuple, &Entry),
-    ) -> Sweep {
-        let end = from.saturating_add(budget).min(self.records());
-        let mut removed = 0;
-        for index in from..end {
-            let Some(record) = self.memory.record(index) else {
-                break;
-            };
-            let state = StateWord(record.state.load());
-            if !state.live() || state.lifetime() >= now {
-                continue;
-            }
-            let Some((state, tuple, entry)) = record.snapshot() else {
-                continue;
-            };
-            let handle = Handle::new(record, index, state.generation(), M::SHARED);
-            if self.remove_if(&handle, |state| state.lifetime() < now) {
-                expired(&tuple, &entry);
-                removed += 1;
-            }
-        }
-        Sweep {
-            next: if end == self.records() { 0 } else { end },
-            removed,
-        }
     }
 }

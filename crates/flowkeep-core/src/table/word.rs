@@ -1,6 +1,6 @@
 //! The atomic 64-bit word that everything in the table is made of.
 //!
-//! It has a twin for each world that the table lives in: the standard library's atomic here, the
+//! There is an implementation for each world that the table lives in: the standard library's atomic here, the
 //! BPF instructions in the kernel's crate, the model checker's atomic in the tests.
 
 /// A 64-bit word in shared memory. Loads and stores are relaxed unless their name says otherwise.
@@ -28,10 +28,14 @@ pub trait Word {
     fn exchange(&self, current: u64, new: u64) -> bool;
     /// Adds, wrapping, relaxed.
     fn add(&self, value: u64);
+    /// Adds, wrapping, relaxed. Returns the value before.
+    fn fetch_add(&self, value: u64) -> u64;
     /// Flips bits, relaxed; returns nothing.
     fn flip(&self, bits: u64);
-    /// Sets bits, relaxed; returns nothing.
-    fn set(&self, bits: u64);
+    /// Sets bits, relaxed. Returns the value before.
+    fn fetch_or(&self, bits: u64) -> u64;
+    /// Clears all bits but these, relaxed; returns nothing.
+    fn mask(&self, bits: u64);
     /// Later reads can't overtake earlier ones.
     fn fence_acquire();
     /// Earlier writes can't fall behind later ones.
@@ -78,13 +82,23 @@ mod host {
         }
 
         #[inline(always)]
+        fn fetch_add(&self, value: u64) -> u64 {
+            self.fetch_add(value, Relaxed)
+        }
+
+        #[inline(always)]
         fn flip(&self, bits: u64) {
             self.fetch_xor(bits, Relaxed);
         }
 
         #[inline(always)]
-        fn set(&self, bits: u64) {
-            self.fetch_or(bits, Relaxed);
+        fn fetch_or(&self, bits: u64) -> u64 {
+            self.fetch_or(bits, Relaxed)
+        }
+
+        #[inline(always)]
+        fn mask(&self, bits: u64) {
+            self.fetch_and(bits, Relaxed);
         }
 
         #[inline(always)]

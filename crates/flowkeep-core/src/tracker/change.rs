@@ -1,4 +1,4 @@
-//! What a packet changes about a connection, as far as somebody who watches wants to be told.
+//! What a packet changes about a connection, as far as it is worth an event.
 
 use super::Status;
 use crate::packet::tcp;
@@ -20,38 +20,27 @@ pub enum Change {
     Reopened,
 }
 
-/// What a look-up and its packet say of a connection that was known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Observation {
-    /// What the packet is.
-    pub status: Status,
-    /// The packet begins the connection again.
-    pub reopened: bool,
-    /// The look-up found the packet worth reporting.
-    pub reported: bool,
-    /// The packet's TCP flags; 0 for other protocols.
-    pub tcp_flags: u8,
-    /// The responder has sent nothing before this packet.
-    pub first_of_responder: bool,
-    /// The connection is not closed in both directions.
-    pub alive: bool,
-}
-
 impl Change {
-    /// What is new, if anything is.
-    #[must_use]
-    #[inline]
-    pub const fn of(seen: &Observation) -> Option<Self> {
-        if matches!(seen.status, Status::Related) {
+    /// What a packet changes, if it changes anything. `reported`: it is worth reporting, and the
+    /// connection is not closed; what comes after the close is always reported by the rules, and
+    /// changes nothing.
+    #[inline(always)]
+    pub(super) const fn of(
+        status: Status,
+        reopened: bool,
+        first_reply: bool,
+        reported: bool,
+        tcp_flags: u8,
+    ) -> Option<Self> {
+        if matches!(status, Status::Related) {
             Some(Self::Related)
-        } else if seen.reopened {
+        } else if reopened {
             Some(Self::Reopened)
-        } else if seen.tcp_flags & (tcp::FIN | tcp::RST) != 0 {
+        } else if tcp_flags & (tcp::FIN | tcp::RST) != 0 {
             Some(Self::Closing)
-        } else if matches!(seen.status, Status::Reply) && seen.first_of_responder {
+        } else if first_reply {
             Some(Self::Reply)
-        } else if seen.reported && seen.alive {
-            // What comes after the close is always reported by the rules, and is nothing new.
+        } else if reported {
             Some(Self::Report)
         } else {
             None

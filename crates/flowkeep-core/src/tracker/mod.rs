@@ -1,22 +1,25 @@
-//! The tracker: look-up, creation and the operations on single entries.
+//! The tracker: what a packet is to the connections known, and what it does to them.
 //!
-//! A packet is looked up, and if it is new the caller decides whether to create an entry for it:
-//! policy is the caller's. The order of things is that of `SPEC.md`'s chapters, each in a module:
-//! look-up with its touch, the refresh of the timeout, creation, single entries.
+//! | module | what |
+//! | --- | --- |
+//! | `request` | what is asked about a packet |
+//! | `steps` | the way of a packet: search, update, create |
+//! | `update`, `refresh` | what a packet does to an entry; timeouts and reports |
+//! | `create` | a connection's first packet |
+//! | `verdict`, `change` | what comes out, and what of it is worth an event |
 
 mod change;
 mod create;
-mod lookup;
 mod refresh;
-mod single;
-mod state;
+mod request;
+mod steps;
+mod update;
+mod verdict;
 
-pub use change::{Change, Observation};
-pub use create::{Creation, originated};
-pub(crate) use lookup::TRIES;
-pub use lookup::{Kinds, Lookup, Request, Scope};
-pub use single::NodePortQuery;
-pub use state::State;
+pub use change::Change;
+pub use request::Request;
+pub use steps::{Origin, Progress, ROUNDS, Step, Subject};
+pub use verdict::{Status, Verdict};
 
 use core::marker::PhantomData;
 
@@ -81,19 +84,6 @@ impl Direction {
     pub(crate) const fn is_service(self) -> bool {
         matches!(self, Self::Service)
     }
-}
-
-/// What a packet is to the connections known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Status {
-    /// Of no connection that is known.
-    New = 0,
-    /// Of a known connection, in the direction in which it was created.
-    Established = 1,
-    /// Of a known connection, against that direction.
-    Reply = 2,
-    /// An ICMP error about a known connection.
-    Related = 3,
 }
 
 /// A tracker over a table: no state of its own.

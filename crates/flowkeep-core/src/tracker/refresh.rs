@@ -49,18 +49,23 @@ pub(crate) fn expire_in(
     now: u32,
 ) -> u32 {
     progress.lifetime = now.wrapping_add(timeout);
-    let (seen, last) = if direction.is_ingress() {
-        (&mut progress.rx_flags, &mut progress.last_rx_report)
+    let ingress = direction.is_ingress();
+    let (seen, last) = if ingress {
+        (progress.rx_flags, progress.last_rx_report)
     } else {
-        (&mut progress.tx_flags, &mut progress.last_tx_report)
+        (progress.tx_flags, progress.last_tx_report)
     };
-    let flags = *seen | tcp_flags.unwrap_or(0) & settings.report_flags;
+    let flags = seen | tcp_flags.unwrap_or(0) & settings.report_flags;
     // In 32 bits, as the specification has it: not `now - last > interval`.
     let overdue = last.wrapping_add(settings.report_interval) < now;
-    let report = overdue | (flags != *seen);
+    let report = overdue | (flags != seen);
     // As data, not as a branch: it depends on an entry that is still on its way from memory, and
-    // is hard to predict.
-    *seen = flags;
-    *last = select_unpredictable(report, now, *last);
+    // is hard to predict. And not through a reference to one of two fields, which the kernel's
+    // verifier does not follow.
+    let last = select_unpredictable(report, now, last);
+    progress.rx_flags = select_unpredictable(ingress, flags, progress.rx_flags);
+    progress.tx_flags = select_unpredictable(ingress, progress.tx_flags, flags);
+    progress.last_rx_report = select_unpredictable(ingress, last, progress.last_rx_report);
+    progress.last_tx_report = select_unpredictable(ingress, progress.last_tx_report, last);
     select_unpredictable(report, settings.report_headers, 0)
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flowkeep_core::entry::Entry;
 use flowkeep_core::table::{
-    BucketTable, EvictionObserver, Found, Handle, Memory, Record, SLOTS, Seed, Table, Word,
+    Bounds, BucketTable, EvictionObserver, Found, Handle, Memory, Record, SLOTS, Seed, Table, Word,
 };
 use flowkeep_core::tuple::Tuple;
 
@@ -75,8 +75,16 @@ impl Word for Peek {
         self.0.flip(bits);
     }
 
-    fn set(&self, bits: u64) {
-        self.0.set(bits);
+    fn fetch_add(&self, value: u64) -> u64 {
+        Word::fetch_add(&*self.0, value)
+    }
+
+    fn fetch_or(&self, bits: u64) -> u64 {
+        Word::fetch_or(&*self.0, bits)
+    }
+
+    fn mask(&self, bits: u64) {
+        self.0.mask(bits);
     }
 
     fn fence_acquire() {
@@ -127,8 +135,11 @@ impl Words {
 }
 
 /// Memory that can be looked into.
-pub fn memory<const SHARED: bool>(buckets: usize, seed: u64) -> (Owned<Peek, SHARED>, Words) {
-    let (memory, mut words) = peeked(|| Owned::<Peek, SHARED>::new(buckets, seed));
+pub fn memory<const SHARED: bool, B: Bounds>(
+    buckets: usize,
+    seed: u64,
+) -> (Owned<Peek, SHARED, B>, Words) {
+    let (memory, mut words) = peeked(|| Owned::<Peek, SHARED, B>::new(buckets, seed));
     let records = words.split_off(buckets * BUCKET_HEADER_WORDS);
     assert_eq!(
         records.len(),

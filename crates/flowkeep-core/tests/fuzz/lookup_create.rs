@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use bolero::{TypeGenerator, check, produce};
 use flowkeep_core::Error;
+use flowkeep_core::cilium::{Creation, State};
 use flowkeep_core::error::Refusal;
 use flowkeep_core::packet::{LinkType, NoFragments, Packet, parse, protocol};
 use flowkeep_core::rules::{Cilium18, Cilium119, Default as Flowkeep, Rules};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{
-    BucketTable, EntryHandle, EvictLimit, EvictReason, Evicted, EvictionObserver, Word,
+    BucketTable, EntryHandle, EvictLimit, EvictReason, Evicted, EvictionObserver, HostBounds, Word,
 };
-use flowkeep_core::tracker::{Creation, Direction, Request, State, Status, Tracker};
+use flowkeep_core::tracker::{Direction, Request, Status, Tracker};
 use flowkeep_core::tuple::{Address, Flags, Tuple};
 
 use super::common::memory::Owned;
@@ -34,7 +35,7 @@ impl EvictionObserver for Judge {
             EvictReason::Overwritten => true,
             EvictReason::Expired => progress.expired(self.now.get()),
             EvictReason::Closed => !progress.alive(),
-            EvictReason::Unanswered => !progress.entry_flags.answered(),
+            EvictReason::Unassured => !progress.entry_flags.assured(),
         };
         assert!(fair, "{why:?}: {entry:?}");
     }
@@ -109,14 +110,11 @@ impl<R: Rules> Run<'_, R> {
     fn show(&self, packet: &Packet, direction: Direction) {
         let mut state = State::default();
         let request = Request::new(direction, 100, at(self.now));
-        let looked_up = self.tracker.lookup(packet, &request, Some(&mut state));
-        let lookup = match looked_up {
-            Ok(lookup) => lookup,
-            Err(error) => {
-                assert!(error == Error::QuoteUnknown && packet.quote.is_some());
-                return;
-            }
-        };
+        let lookup = self.tracker.lookup(packet, &request, Some(&mut state));
+        if let Some(error) = lookup.reason {
+            assert!(error == Error::QuoteUnknown && packet.quote.is_some());
+            return;
+        }
         assert_eq!(lookup.handle.is_none(), lookup.status == Status::New);
         let mut tuple = lookup.tuple(packet, &request);
         if let Some(handle) = lookup.handle {
@@ -225,8 +223,8 @@ fn run<R: Rules>(table: &Table, steps: &[Step]) {
 
 fn tables() -> [(Table, Words); 3] {
     [1, 2, 3].map(|buckets| {
-        let (memory, words) = memory::<true>(buckets, 5);
-        let table = BucketTable::with(memory, Judge::default(), EvictLimit::Unanswered);
+        let (memory, words) = memory::<true, HostBounds>(buckets, 5);
+        let table = BucketTable::with(memory, Judge::default(), EvictLimit::Unassured);
         (table, words)
     })
 }

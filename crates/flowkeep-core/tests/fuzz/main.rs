@@ -6,3 +6,6 @@ mod common;
 
 mod lookup_create;
 mod parser;
+#[path = "../common/stated.rs"]
+#[allow(unreachable_pub, reason = "test crates share it")]
+mod stated;

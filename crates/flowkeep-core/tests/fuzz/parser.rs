@@ -10,6 +10,8 @@ use flowkeep_core::rules::{Cilium18, Cilium119, Default as Flowkeep, Rules};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::tuple::Flags;
 
+use super::stated;
+
 const LINK_TYPES: [LinkType; 10] = [
     LinkType::Ethernet,
     LinkType::RawIp,
@@ -33,7 +35,8 @@ impl Fragments for Omniscient {
         Some(FragmentPorts {
             source: key.id as u16,
             destination: 1,
-            protocol: key.protocol,
+            length: 24,
+            protocol: if key.protocol == 0 { 6 } else { key.protocol },
         })
     }
 }
@@ -69,6 +72,24 @@ fn parsed<R: Rules>(bytes: &[u8], link_type: LinkType, settings: &Settings) {
     assert_eq!(longer.map(essence), Ok(essence(packet)));
 }
 
+/// What follows a packet in its frame changes nothing, whatever is made of it.
+fn padded(bytes: &[u8], link_type: LinkType, settings: &Settings) {
+    let Ok(found) = link(bytes, link_type) else {
+        return;
+    };
+    let Some(end) = stated::end(bytes, found.network, found.family) else {
+        return;
+    };
+    let read = |bytes: &[u8]| {
+        let alone = parse::<Flowkeep, [u8]>(bytes, link_type, settings, &mut NoFragments);
+        let known = parse::<Flowkeep, [u8]>(bytes, link_type, settings, &mut Omniscient);
+        (alone, known)
+    };
+    let alone = read(&bytes[..end]);
+    assert_eq!(read(bytes), alone);
+    assert_eq!(read(&[&bytes[..end], &[0xff; 64]].concat()), alone);
+}
+
 #[test]
 fn any_bytes_are_survived() {
     check!()
@@ -92,5 +113,6 @@ fn any_bytes_are_survived() {
             parsed::<Flowkeep>(bytes, link_type, &settings);
             parsed::<Cilium119>(bytes, link_type, &settings);
             parsed::<Cilium18>(bytes, link_type, &settings);
+            padded(bytes, link_type, &settings);
         });
 }

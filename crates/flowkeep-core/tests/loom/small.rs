@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    BucketHeader, BucketTable, Handle, Memory, Record, SLOTS, Seed, Statistic, Table, Word,
+    Bounds, BucketHeader, BucketTable, Handle, HostBounds, Memory, Record, SLOTS, Seed, Statistic,
+    Table, Word,
 };
 use flowkeep_core::tuple::Tuple;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -19,7 +21,7 @@ use crate::common::{Worth, at, entry, random_tuple};
 /// The time of every insertion.
 pub(crate) const NOW: u32 = 1000;
 /// The seed of every table's hash.
-const SEED: u64 = 1;
+pub(crate) const SEED: u64 = 1;
 
 thread_local! {
     /// What the next words begin with; after that, 0. The model's threads are all on one.
@@ -70,8 +72,16 @@ impl Word for Checked {
         self.0.fetch_xor(bits, Relaxed);
     }
 
-    fn set(&self, bits: u64) {
-        self.0.fetch_or(bits, Relaxed);
+    fn fetch_add(&self, value: u64) -> u64 {
+        self.0.fetch_add(value, Relaxed)
+    }
+
+    fn fetch_or(&self, bits: u64) -> u64 {
+        self.0.fetch_or(bits, Relaxed)
+    }
+
+    fn mask(&self, bits: u64) {
+        self.0.fetch_and(bits, Relaxed);
     }
 
     fn fence_acquire() {
@@ -87,18 +97,21 @@ impl Word for Checked {
     }
 }
 
-/// Memory of a few slots a set. The others have a tag, as if they were taken, and no record.
-pub(crate) struct Small {
+/// Memory of a few slots a set, with the bounds of the kernel's programs or of the host. The others
+/// have a tag, as if they were taken, and no record.
+pub(crate) struct Small<B: Bounds> {
     seed: Seed,
     slots: usize,
     bucket_headers: Vec<BucketHeader<Checked>>,
     records: Vec<Record<Checked>>,
     /// The words of the heads, once more.
     words: Vec<Vec<Arc<AtomicU64>>>,
+    bounds: PhantomData<B>,
 }
 
-impl Memory for Small {
+impl<B: Bounds> Memory for Small<B> {
     type Word = Checked;
+    type Bounds = B;
 
     fn buckets(&self) -> u32 {
         self.bucket_headers.len() as u32
@@ -122,7 +135,7 @@ impl Memory for Small {
     fn count(&self, _: Statistic) {}
 }
 
-pub(crate) type SmallTable = BucketTable<Small>;
+pub(crate) type SmallTable<B = HostBounds> = BucketTable<Small<B>>;
 
 /// Words of a head, behind its tags.
 const LOCK: usize = 6;
@@ -131,8 +144,13 @@ const DISPLACED: usize = 7;
 /// The tag of slots that are not there.
 const TAKEN: u8 = 0xff;
 
-/// A table of `sets` sets with `lanes` slots each.
+/// A table of so many buckets with so many slots each, with the host's bounds.
 pub(crate) fn table(buckets: usize, slots: usize) -> Arc<SmallTable> {
+    bounded_table(buckets, slots)
+}
+
+/// As [`table`], with either bounds.
+pub(crate) fn bounded_table<B: Bounds>(buckets: usize, slots: usize) -> Arc<SmallTable<B>> {
     let mut words = Vec::new();
     let bucket_headers = (0..buckets)
         .map(|_| {
@@ -157,6 +175,7 @@ pub(crate) fn table(buckets: usize, slots: usize) -> Arc<SmallTable> {
         bucket_headers,
         records,
         words,
+        bounds: PhantomData,
     }))
 }
 
@@ -177,8 +196,8 @@ pub(crate) fn first_at_home() -> Tuple {
     tuple.expect("there is no end of them")
 }
 
-pub(crate) fn insert<'t>(
-    table: &'t SmallTable,
+pub(crate) fn insert<'t, B: Bounds>(
+    table: &'t SmallTable<B>,
     tuple: &Tuple,
     number: u32,
     worth: Worth,
@@ -188,7 +207,10 @@ pub(crate) fn insert<'t>(
     table.insert(table.hash(tuple), tuple, &entry, at(NOW))
 }
 
-pub(crate) fn find<'t>(table: &'t SmallTable, tuple: &Tuple) -> Option<Handle<'t, Checked>> {
+pub(crate) fn find<'t, B: Bounds>(
+    table: &'t SmallTable<B>,
+    tuple: &Tuple,
+) -> Option<Handle<'t, Checked>> {
     table.find(table.hash(tuple), tuple)
 }
 
@@ -211,7 +233,7 @@ pub(crate) fn is(found: &Entry, number: u32) -> bool {
 }
 
 /// What is in a table that nobody is changing any more, after a check that it is consistent.
-pub(crate) fn settled(table: &SmallTable) -> Vec<(Tuple, Entry)> {
+pub(crate) fn settled<B: Bounds>(table: &SmallTable<B>) -> Vec<(Tuple, Entry)> {
     let memory = table.memory();
     let (mut displaced, mut used) = (vec![0; memory.bucket_headers.len()], HashSet::new());
     let mut contents: Vec<(Tuple, Entry)> = Vec::new();

@@ -2,9 +2,9 @@
 
 use bolero::TypeGenerator;
 use etherparse::{
-    IpAuthHeader, IpHeaders, IpNumber, Ipv4Header, Ipv4Options, Ipv6Extensions, Ipv6FragmentHeader,
-    Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, LinuxSllPacketType, PacketBuilder,
-    PacketBuilderStep, TcpHeader, VlanId,
+    IpAuthHeader, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv4Options, Ipv6Extensions,
+    Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, LinuxSllPacketType,
+    PacketBuilder, PacketBuilderStep, TcpHeader, VlanId,
 };
 
 /// What a frame begins with.
@@ -25,6 +25,7 @@ pub(crate) enum Network {
         /// Options, in words of four bytes.
         options: u8,
         id: u16,
+        authentication: Option<u8>,
     },
     V6 {
         source: [u8; 16],
@@ -74,6 +75,12 @@ fn extension(units: u8) -> Ipv6RawExtHeader {
     Ipv6RawExtHeader::new_raw(IpNumber::UDP, &payload).expect("a length that there is")
 }
 
+/// An authentication header of `12 + 4 * words` bytes.
+fn authentication(words: u8) -> IpAuthHeader {
+    let value = vec![0; 4 * usize::from(words % 8)];
+    IpAuthHeader::new(IpNumber::UDP, 1, 2, &value).expect("a length that there is")
+}
+
 impl Network {
     fn headers(self) -> IpHeaders {
         match self {
@@ -82,6 +89,7 @@ impl Network {
                 destination,
                 options,
                 id,
+                authentication,
             } => {
                 let mut header = Ipv4Header::new(0, 64, IpNumber::UDP, source, destination)
                     .expect("a length that there is");
@@ -90,7 +98,8 @@ impl Network {
                 let options = vec![1; 4 * usize::from(options % 11)];
                 header.options =
                     Ipv4Options::try_from(&options[..]).expect("a length that there is");
-                IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default())
+                let auth = authentication.map(self::authentication);
+                IpHeaders::Ipv4(header, Ipv4Extensions { auth })
             }
             Self::V6 {
                 source,
@@ -123,11 +132,7 @@ impl Network {
                             id,
                         )
                     }),
-                    auth: authentication.map(|words| {
-                        let value = vec![0; 4 * usize::from(words % 8)];
-                        IpAuthHeader::new(IpNumber::UDP, 1, 2, &value)
-                            .expect("a length that there is")
-                    }),
+                    auth: authentication.map(self::authentication),
                 };
                 IpHeaders::Ipv6(header, extensions)
             }

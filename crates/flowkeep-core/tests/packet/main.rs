@@ -1,10 +1,14 @@
 //! The parser against another one, and against packets that somebody has damaged.
 
 mod frames;
+#[path = "../common/stated.rs"]
+#[allow(unreachable_pub, reason = "test crates share it")]
+mod stated;
 
 use bolero::{TypeGenerator, check};
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use flowkeep_core::packet::{LinkType, NoFragments, Packet, parse, protocol};
+use etherparse::{Ipv6ExtensionSlice, NetSlice, SlicedPacket, TransportSlice};
+use flowkeep_core::Error;
+use flowkeep_core::packet::{LinkType, NoFragments, Packet, link, parse, protocol};
 use flowkeep_core::rules::Default as Flowkeep;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::tuple::{Address, Flags, Tuple};
@@ -20,17 +24,24 @@ const FRAMES: usize = if cfg!(miri) {
     100_000
 };
 
-fn ours(bytes: &[u8], link: Link) -> Option<Packet> {
-    let link_type = match link {
+const fn link_type(link: Link) -> LinkType {
+    match link {
         Link::None => LinkType::RawIp,
         Link::Cooked => LinkType::LinuxSll,
         Link::Ethernet | Link::Vlan | Link::QinQ => LinkType::Ethernet,
-    };
-    parse::<Flowkeep, [u8]>(bytes, link_type, &Settings::default(), &mut NoFragments).ok()
+    }
+}
+
+/// The authentication header's protocol number (RFC 4302).
+const AUTHENTICATION: u8 = 51;
+
+fn ours(bytes: &[u8], link: Link) -> Result<Packet, Error> {
+    let settings = Settings::default();
+    parse::<Flowkeep, [u8]>(bytes, link_type(link), &settings, &mut NoFragments)
 }
 
 /// The other parser's view of a whole packet with a transport header that both know: its tuple,
-/// and its TCP flags.
+/// and its TCP flags. Where it steps over an authentication header, that is the protocol to us.
 fn theirs(bytes: &[u8], link: Link) -> Option<(Tuple, u8)> {
     let sliced = match link {
         Link::None => SlicedPacket::from_ip(bytes),
@@ -38,16 +49,20 @@ fn theirs(bytes: &[u8], link: Link) -> Option<(Tuple, u8)> {
         Link::Ethernet | Link::Vlan | Link::QinQ => SlicedPacket::from_ethernet(bytes),
     }
     .ok()?;
-    let (destination, source, flags) = match sliced.net.as_ref()? {
+    let transport = sliced.transport?;
+    let (destination, source, flags, is_authenticated) = match sliced.net? {
         NetSlice::Ipv4(ipv4) => (
             Address::from_v4(ipv4.header().destination()),
             Address::from_v4(ipv4.header().source()),
             Flags::OUT,
+            ipv4.extensions().auth.is_some(),
         ),
         NetSlice::Ipv6(ipv6) => (
             Address::from_octets(ipv6.header().destination()),
             Address::from_octets(ipv6.header().source()),
             Flags::IPV6,
+            (ipv6.extensions().clone().into_iter())
+                .any(|header| matches!(header, Ipv6ExtensionSlice::Authentication(_))),
         ),
         NetSlice::Arp(_) => return None,
     };
@@ -61,7 +76,10 @@ fn theirs(bytes: &[u8], link: Link) -> Option<(Tuple, u8)> {
             flags,
         )
     };
-    match sliced.transport? {
+    if is_authenticated {
+        return Some((tuple(0, 0, AUTHENTICATION), 0));
+    }
+    match transport {
         // Ports crossed.
         TransportSlice::Udp(udp) => Some((
             tuple(udp.source_port(), udp.destination_port(), protocol::UDP),
@@ -158,10 +176,35 @@ fn damaged_frames_are_never_read_otherwise_than_another_parser_reads_them() {
                 damage.apply(&mut bytes);
             }
             // Either may refuse what the other takes: they check different things.
-            if let (Some(packet), Some(expected)) =
+            if let (Ok(packet), Some(expected)) =
                 (ours(&bytes, frame.link), theirs(&bytes, frame.link))
             {
                 assert_eq!((packet.tuple, packet.tcp_flags), expected, "{bytes:02x?}");
             }
+        });
+}
+
+#[test]
+fn what_follows_a_packet_in_its_frame_is_not_read() {
+    check!()
+        .with_iterations(FRAMES)
+        .with_type::<(Frame, [Damage; 2], [u8; 24])>()
+        .for_each(|(frame, damages, padding)| {
+            let mut bytes = frame.bytes();
+            let whole = ours(&[&bytes[..], padding].concat(), frame.link);
+            assert_eq!(whole, ours(&bytes, frame.link), "{bytes:02x?}");
+            for damage in damages {
+                damage.apply(&mut bytes);
+            }
+            let Ok(found) = link(&bytes[..], link_type(frame.link)) else {
+                return;
+            };
+            let Some(end) = stated::end(&bytes, found.network, found.family) else {
+                return;
+            };
+            let alone = ours(&bytes[..end], frame.link);
+            assert_eq!(ours(&bytes, frame.link), alone, "{bytes:02x?}");
+            let padded = [&bytes[..end], padding].concat();
+            assert_eq!(ours(&padded, frame.link), alone, "{padded:02x?}");
         });
 }

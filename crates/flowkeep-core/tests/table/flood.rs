@@ -3,8 +3,8 @@
 use flowkeep_core::packet::{Packet, tcp};
 use flowkeep_core::rules::Default as Rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{BucketTable, SLOTS, Table};
-use flowkeep_core::tracker::{Creation, Direction, Request, Status, Tracker};
+use flowkeep_core::table::{BucketTable, HostBounds, SLOTS, Table};
+use flowkeep_core::tracker::{Direction, Request, Status, Tracker};
 use flowkeep_core::tuple::Tuple;
 
 use crate::common::memory::{Owned, plain_table};
@@ -32,20 +32,12 @@ fn packet(tuple: Tuple, tcp_flags: u8) -> Packet {
     }
 }
 
-/// Shows a packet to the tracker, and creates an entry for it if it is new.
+/// Tracks a packet. `None` if it was refused.
 fn show(tracker: &FloodTracker<'_>, tuple: Tuple, tcp_flags: u8, now: u32) -> Option<Status> {
     let request = Request::new(Direction::Forwarded, 40, at(now));
     let packet = packet(tuple, tcp_flags);
-    let lookup = tracker
-        .lookup(&packet, &request, None)
-        .expect("it is no ICMP error");
-    if lookup.status == Status::New {
-        let creation = Creation::new(Direction::Forwarded, tcp_flags, 40, at(now));
-        tracker
-            .create(&mut lookup.tuple(&packet, &request), &creation)
-            .ok()?;
-    }
-    Some(lookup.status)
+    let verdict = tracker.track_packet(&packet, &request);
+    verdict.reason.is_none().then_some(verdict.status)
 }
 
 /// A handshake. False if the table refused the connection.
@@ -70,7 +62,7 @@ fn surrounded(table: &OwnedTable, tuple: &Tuple) -> bool {
             .iter()
             .skip_while(|(handle, ..)| handle.index() / (SLOTS as u32) < bucket)
             .take_while(|(handle, ..)| handle.index() / SLOTS as u32 == bucket)
-            .filter(|(_, _, entry)| entry.progress.entry_flags.answered())
+            .filter(|(_, _, entry)| entry.progress.entry_flags.assured())
             .count();
     }
     answered == slots
@@ -84,7 +76,7 @@ fn answered_connections_survive_a_flood_and_new_ones_get_in() {
         _ => 500_000,
     };
     let settings = Settings::default();
-    let table = plain_table(SETS, 1);
+    let table = plain_table::<HostBounds>(SETS, 1);
     let tracker = FloodTracker::new(&settings, &table);
     for number in 0..KNOWN {
         assert!(connect(&tracker, tuple(number), 1), "connection {number}");

@@ -1,6 +1,6 @@
 //! How full a table gets before it refuses a connection.
 
-use flowkeep_core::table::Table;
+use flowkeep_core::table::{HostBounds, Table};
 
 use crate::common::memory::plain_table;
 use crate::common::{Worth, at, entry, random_tuple};
@@ -15,7 +15,7 @@ fn random_connections_fill_92_percent_before_the_first_is_refused() {
     let answered = entry(1, Worth::Answered, u32::MAX);
     let mut least = f64::INFINITY;
     for seed in 0..seeds {
-        let table = plain_table(SETS, seed);
+        let table = plain_table::<HostBounds>(SETS, seed);
         let mut random = fastrand::Rng::with_seed(!seed);
         let mut stored = 0_u32;
         loop {

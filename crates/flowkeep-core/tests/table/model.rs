@@ -10,8 +10,8 @@ use bolero::{TypeGenerator, ValueGenerator, check, produce};
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    BucketTable, EntryHandle, EvictLimit, EvictReason, Evicted, EvictionObserver, Found, Memory,
-    SLOTS, Table, Word,
+    BucketTable, EntryHandle, EvictLimit, EvictReason, Evicted, EvictionObserver, Found,
+    HostBounds, Memory, SLOTS, Table, Word,
 };
 use flowkeep_core::tracker::Direction;
 use flowkeep_core::tuple::Tuple;
@@ -95,8 +95,8 @@ fn loss(entry: &Entry, now: u32) -> Option<(EvictLimit, u32)> {
         EvictLimit::Expired
     } else if !progress.alive() {
         EvictLimit::Closed
-    } else if !progress.entry_flags.answered() {
-        EvictLimit::Unanswered
+    } else if !progress.entry_flags.assured() {
+        EvictLimit::Unassured
     } else {
         return None;
     };
@@ -114,9 +114,9 @@ struct Modelled<const SHARED: bool> {
 
 impl<const SHARED: bool> Modelled<SHARED> {
     fn new(buckets: usize, seed: u64) -> Self {
-        let (memory, words) = memory(buckets, seed);
+        let (memory, words) = memory::<SHARED, HostBounds>(buckets, seed);
         Self {
-            table: BucketTable::with(memory, Log::default(), EvictLimit::Unanswered),
+            table: BucketTable::with(memory, Log::default(), EvictLimit::Unassured),
             words,
             model: HashMap::new(),
             now: 1000,
@@ -171,7 +171,7 @@ impl<const SHARED: bool> Modelled<SHARED> {
             assert_eq!(smaller, None, "would have been less of a loss");
             let expected = match least.0 {
                 EvictLimit::Closed => EvictReason::Closed,
-                _ => EvictReason::Unanswered,
+                _ => EvictReason::Unassured,
             };
             assert_eq!(why, expected);
         }
@@ -288,7 +288,7 @@ impl<const SHARED: bool> Modelled<SHARED> {
                 let removed = self
                     .table
                     .find(self.table.hash(&tuple), &tuple)
-                    .is_some_and(|handle| self.table.remove(&handle));
+                    .is_some_and(|handle| self.table.remove(&handle, self.now));
                 assert_eq!(removed, self.model.remove(&tuple).is_some());
             }
             Operation::Sweep { from, budget } => {

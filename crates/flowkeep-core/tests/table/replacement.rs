@@ -7,7 +7,7 @@ use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
     BucketPair, BucketTable, EntryHandle, EvictLimit, EvictReason, Evicted, EvictionObserver,
-    Found, SLOTS, Seed, Statistic, Table, Word,
+    Found, HostBounds, SLOTS, Seed, Statistic, Table, Word,
 };
 use flowkeep_core::tuple::{Flags, Tuple};
 
@@ -42,15 +42,15 @@ fn insert(table: &impl Table, number: u32, worth: Worth, lifetime: u32) -> Resul
 
 #[test]
 fn room_is_made_in_the_order_of_the_least_loss() {
-    let table = one_set(EvictLimit::Unanswered);
+    let table = one_set(EvictLimit::Unassured);
     let victims = [
-        (Worth::Unanswered, NOW + 60, EvictReason::Unanswered),
+        (Worth::Unanswered, NOW + 60, EvictReason::Unassured),
         (Worth::Closed, NOW + 9, EvictReason::Closed),
         (Worth::Answered, NOW - 1, EvictReason::Expired),
-        (Worth::HalfOpen, NOW + 30, EvictReason::Unanswered),
+        (Worth::HalfOpen, NOW + 30, EvictReason::Unassured),
         (Worth::Closed, NOW, EvictReason::Closed),
         (Worth::Closed, NOW - 7, EvictReason::Expired),
-        (Worth::Unanswered, NOW, EvictReason::Unanswered),
+        (Worth::Unanswered, NOW, EvictReason::Unassured),
         (Worth::Unanswered, NOW - 3, EvictReason::Expired),
     ];
     // These first: by then the set has been searched for expired entries in this second.
@@ -90,16 +90,16 @@ fn room_is_made_in_the_order_of_the_least_loss() {
     assert!(table.observer().0.borrow().is_empty());
     let counted = |statistic| table.memory().counted(statistic);
     assert_eq!(counted(Statistic::Inserted), SLOTS as u64);
-    assert_eq!(counted(Statistic::ReplacedExpired), 3);
-    assert_eq!(counted(Statistic::ReplacedClosed), 2);
-    assert_eq!(counted(Statistic::ReplacedUnanswered), 3);
+    assert_eq!(counted(Statistic::EvictedExpired), 3);
+    assert_eq!(counted(Statistic::EvictedClosed), 2);
+    assert_eq!(counted(Statistic::EvictedUnassured), 3);
     assert_eq!(counted(Statistic::Refused), 1);
 }
 
 #[test]
 fn the_expired_entries_of_a_set_go_together_when_its_room_is_needed() {
-    let (memory, words) = memory::<true>(1, 1);
-    let table = BucketTable::with(memory, Log::default(), EvictLimit::Unanswered);
+    let (memory, words) = memory::<true, HostBounds>(1, 1);
+    let table = BucketTable::with(memory, Log::default(), EvictLimit::Unassured);
     for number in 0..SLOTS as u32 {
         let lifetime = if number < 10 { NOW } else { NOW - 1 };
         let tuple = tuple(number);
@@ -159,7 +159,7 @@ fn a_table_evicts_no_more_than_it_was_told_to() {
 
 #[test]
 fn the_same_tuple_is_renewed_in_its_slot_even_when_the_table_is_full() {
-    let table = one_set(EvictLimit::Unanswered);
+    let table = one_set(EvictLimit::Unassured);
     for number in 0..SLOTS as u32 {
         insert(&table, number, Worth::Answered, NOW).expect("there is a handle for each");
     }
@@ -187,7 +187,7 @@ fn the_same_tuple_is_renewed_in_its_slot_even_when_the_table_is_full() {
 fn the_first_tuple_of_a_probe_takes_precedence() {
     let (first, second) = (tuple(1).reversed(), tuple(1));
     for order in [[first, second], [second, first]] {
-        let table = plain_table(3, 5);
+        let table = plain_table::<HostBounds>(3, 5);
         for tuple in order {
             let entry = entry(u32::from(tuple == first), Worth::Answered, NOW);
             table
@@ -203,7 +203,7 @@ fn the_first_tuple_of_a_probe_takes_precedence() {
             panic!("both are there");
         };
         assert_eq!(handle.tuple(), Some(first));
-        assert!(table.remove(&handle));
+        assert!(table.remove(&handle, NOW));
         let Some(Found {
             handle,
             is_first: false,
@@ -212,7 +212,7 @@ fn the_first_tuple_of_a_probe_takes_precedence() {
             panic!("the second is still there");
         };
         assert_eq!(handle.tuple(), Some(second));
-        assert!(table.remove(&handle));
+        assert!(table.remove(&handle, NOW));
         assert!(table.probe(hash, &first, &second).is_none());
     }
 }
@@ -253,7 +253,7 @@ fn other_ends_ports_zones_and_protocols_have_other_hashes() {
 
 #[test]
 fn displaced_entries_are_found_and_counted_out_again() {
-    let (memory, words) = memory::<true>(3, 11);
+    let (memory, words) = memory::<true, HostBounds>(3, 11);
     let table = BucketTable::new(memory);
     let mut stored = 0;
     while insert(&table, stored, Worth::Answered, NOW).is_ok() {
@@ -265,7 +265,7 @@ fn displaced_entries_are_found_and_counted_out_again() {
         let handle = table
             .find(table.hash(&tuple(number)), &tuple(number))
             .expect("an answered connection stays");
-        assert!(table.remove(&handle));
+        assert!(table.remove(&handle, NOW));
         if !cfg!(miri) {
             check(&table, &words);
         }

@@ -4,7 +4,7 @@
 use std::thread;
 
 use flowkeep_core::entry::Entry;
-use flowkeep_core::table::{BucketTable, EntryHandle, Found, Table};
+use flowkeep_core::table::{BucketTable, EntryHandle, Found, HostBounds, Table};
 use flowkeep_core::tuple::Tuple;
 
 use crate::common::memory::Owned;
@@ -41,7 +41,8 @@ fn belongs(tuple: &Tuple, found: &Entry) -> bool {
 fn churn<W: flowkeep_core::table::Word>(table: &BucketTable<Owned<W>>, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     for round in 0..rounds() {
-        let now = 1000 + round / 100;
+        // Slow enough that a thread that is preempted is not taken for dead.
+        let now = 1000 + round / (rounds() / 12).max(100);
         let number = RESIDENTS + random.u32(..TUPLES);
         let tuple = tuple(number);
         let hash = table.hash(&tuple);
@@ -69,7 +70,7 @@ fn churn<W: flowkeep_core::table::Word>(table: &BucketTable<Owned<W>>, seed: u64
             }
             5 => {
                 if let Some(handle) = table.find(hash, &tuple) {
-                    table.remove(&handle);
+                    table.remove(&handle, now);
                 }
             }
             6 => {
@@ -87,7 +88,7 @@ fn churn<W: flowkeep_core::table::Word>(table: &BucketTable<Owned<W>>, seed: u64
 }
 
 fn settle<const SETS: usize>() -> (BucketTable<Owned<crate::common::peek::Peek>>, Words) {
-    let (memory, words) = memory::<true>(SETS, 7);
+    let (memory, words) = memory::<true, HostBounds>(SETS, 7);
     let table = BucketTable::new(memory);
     for number in 0..RESIDENTS {
         let tuple = tuple(number);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use flowkeep_core::table::{BucketTable, Census, EntryHandle, SLOTS, Sweep, Table};
+use flowkeep_core::table::{BucketTable, Census, EntryHandle, HostBounds, SLOTS, Sweep, Table};
 
 use crate::common::peek::{check, memory};
 use crate::common::{Worth, at, entry, tuple};
@@ -11,7 +11,7 @@ const NOW: u32 = 100;
 
 #[test]
 fn a_census_counts_each_entry_once_and_expired_ones_as_that() {
-    let (memory, _) = memory::<true>(3, 2);
+    let (memory, _) = memory::<true, HostBounds>(3, 2);
     let table = BucketTable::new(memory);
     let mut number = 0;
     for (times, worth) in (1..).zip(Worth::ALL) {
@@ -45,7 +45,7 @@ fn a_census_counts_each_entry_once_and_expired_ones_as_that() {
 
 #[test]
 fn a_sweep_in_stretches_removes_what_has_expired_and_nothing_else() {
-    let (memory, words) = memory::<true>(3, 2);
+    let (memory, words) = memory::<true, HostBounds>(3, 2);
     let table = BucketTable::new(memory);
     for number in 0..90 {
         let tuple = tuple(number);

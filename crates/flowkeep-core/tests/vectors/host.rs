@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use flowkeep_core::Error;
+use flowkeep_core::cilium::{Creation, State};
 use flowkeep_core::entry::Entry;
 use flowkeep_core::packet::{
     FragmentKey, FragmentPorts, Fragments, NoFragments, Packet, network, transport,
 };
 use flowkeep_core::rules::Rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::tracker::{Creation, Instant, Request, State, Tracker};
+use flowkeep_core::tracker::{Instant, Request, Tracker};
 use flowkeep_core::tuple::{Family, Tuple};
 
 use crate::harness::{Answer, Driver, Looked, Operation};
@@ -80,12 +81,15 @@ impl<R: Rules, T: Inspected> Driver for Host<R, T> {
         state: Option<&mut State>,
     ) -> Result<Looked, Error> {
         let packet = self.parse(frame, family)?;
-        let found = self.tracker().lookup(&packet, request, state)?;
-        Ok(Looked {
-            status: found.status,
-            monitor: found.monitor,
-            tuple: found.tuple(&packet, request),
-        })
+        let verdict = self.tracker().lookup(&packet, request, state);
+        match verdict.reason {
+            Some(reason) => Err(reason),
+            None => Ok(Looked {
+                status: verdict.status,
+                monitor: verdict.monitor,
+                tuple: verdict.tuple(&packet, request),
+            }),
+        }
     }
 
     fn create(&mut self, tuple: &mut Tuple, creation: &Creation<'_>) -> Result<(), Error> {

@@ -19,8 +19,8 @@ mod tables;
 
 use std::path::Path;
 
-use flowkeep_core::rules::{Cilium18, Cilium119};
-use flowkeep_core::table::SLOTS;
+use flowkeep_core::cilium::{Cilium18, Cilium119};
+use flowkeep_core::table::{HostBounds, KernelBounds, SLOTS};
 use harness::{Meta, Scenario, Version, play, replay};
 use host::Host;
 use map::MapTable;
@@ -43,13 +43,19 @@ fn run(meta: &Meta, case: &Scenario) -> Result<(), String> {
         "our table, crowded",
         meta,
         case,
-        plain_table(crowded, case.start),
+        plain_table::<HostBounds>(crowded, case.start),
     )?;
     over(
         "our table",
         meta,
         case,
-        plain_table(4 * crowded + 1, case.start),
+        plain_table::<HostBounds>(4 * crowded + 1, case.start),
+    )?;
+    over(
+        "our table with the kernel's bounds",
+        meta,
+        case,
+        plain_table::<KernelBounds>(crowded, case.start),
     )
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use flowkeep_core::entry::{Entry, Progress};
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{EntryHandle, Table};
+use flowkeep_core::table::{EntryHandle, Existing, Found, Stored, Table};
 use flowkeep_core::tracker::{Direction, Instant};
 use flowkeep_core::tuple::{Address, Tuple};
 
@@ -31,7 +31,7 @@ impl MapTable {
 
 /// Leaks its count on the entry: a test's slots are few.
 #[derive(Clone, Copy)]
-pub(crate) struct MapSlot<'t>(&'t Cell<Entry>);
+pub(crate) struct MapSlot<'t>(Tuple, &'t Cell<Entry>);
 
 impl Table for MapTable {
     type Handle<'t> = MapSlot<'t>;
@@ -41,34 +41,44 @@ impl Table for MapTable {
 
     fn find(&self, (): (), tuple: &Tuple) -> Option<MapSlot<'_>> {
         let entry = self.entries.borrow().get(tuple).cloned()?;
-        Some(MapSlot(Box::leak(Box::new(entry))))
+        Some(MapSlot(*tuple, Box::leak(Box::new(entry))))
     }
 
-    fn insert(
+    fn store(
         &self,
         (): (),
         tuple: &Tuple,
+        other: &Tuple,
         entry: &Entry,
-        _: Instant,
-    ) -> Result<MapSlot<'_>, Refusal> {
+        existing: Existing,
+        now: Instant,
+    ) -> Result<Stored<MapSlot<'_>>, Refusal> {
+        for (key, is_first) in [(tuple, true), (other, false)] {
+            if let Some(handle) = self.find((), key)
+                && existing.keeps(handle.1.get().progress.lifetime, now.seconds)
+            {
+                return Ok(Stored::Found(Found { handle, is_first }));
+            }
+        }
         self.entries
             .borrow_mut()
             .insert(*tuple, Rc::new(Cell::new(*entry)));
-        Ok(self.find((), tuple).expect("just inserted"))
+        let handle = self.find((), tuple).expect("just inserted");
+        Ok(Stored::Inserted(handle))
     }
 }
 
 impl MapSlot<'_> {
     fn change(&self, change: impl FnOnce(&mut Entry)) {
-        let mut entry = self.0.get();
+        let mut entry = self.1.get();
         change(&mut entry);
-        self.0.set(entry);
+        self.1.set(entry);
     }
 }
 
 impl EntryHandle for MapSlot<'_> {
     fn progress(&self) -> Option<Progress> {
-        Some(self.0.get().progress)
+        Some(self.1.get().progress)
     }
 
     fn advance(&self, before: &Progress, after: &Progress) -> bool {
@@ -77,7 +87,7 @@ impl EntryHandle for MapSlot<'_> {
         true
     }
 
-    fn count(&self, direction: Direction, packets: u64, length: u64, now: Instant) {
+    fn count(&self, direction: Direction, packets: u64, length: u64, now: Instant) -> bool {
         self.change(|entry| {
             let counters = if direction == Direction::Ingress {
                 &mut entry.rx
@@ -88,10 +98,15 @@ impl EntryHandle for MapSlot<'_> {
             counters.bytes += length;
             entry.last_seen = now.ticks;
         });
+        true
+    }
+
+    fn tuple(&self) -> Option<Tuple> {
+        Some(self.0)
     }
 
     fn entry(&self) -> Option<Entry> {
-        Some(self.0.get())
+        Some(self.1.get())
     }
 
     fn set_rev_nat_index(&self, index: u16) {

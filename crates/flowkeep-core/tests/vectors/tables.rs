@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{BucketTable, Found, Table};
+use flowkeep_core::table::{Bounds, BucketTable, Existing, Found, Stored, Table};
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
@@ -29,9 +29,9 @@ impl Inspected for MapTable {
 }
 
 /// Our own table.
-pub(crate) type OwnTable = BucketTable<Owned<AtomicU64>>;
+pub(crate) type OwnTable<B> = BucketTable<Owned<AtomicU64, true, B>>;
 
-impl Inspected for OwnTable {
+impl<B: Bounds> Inspected for OwnTable<B> {
     fn dump(&self) -> Vec<(Tuple, Entry)> {
         self.iter()
             .map(|(_, tuple, entry)| (tuple, entry))
@@ -42,7 +42,7 @@ impl Inspected for OwnTable {
         let handle = self
             .find(self.hash(tuple), tuple)
             .expect("it was just listed");
-        assert!(Self::remove(self, &handle), "nobody else is here");
+        assert!(Self::remove(self, &handle, 0), "nobody else is here");
     }
 }
 
@@ -82,18 +82,20 @@ impl<T: Table> Table for Failing<T> {
         self.table.probe(hash, first, second)
     }
 
-    fn insert(
+    fn store(
         &self,
         hash: T::Hash,
         tuple: &Tuple,
+        other: &Tuple,
         entry: &Entry,
+        existing: Existing,
         now: Instant,
-    ) -> Result<T::Handle<'_>, Refusal> {
+    ) -> Result<Stored<T::Handle<'_>>, Refusal> {
         let left = self.countdown.get();
         self.countdown.set(left.saturating_sub(1));
         if left == 1 {
             return Err(Refusal::Other(self.error.get()));
         }
-        self.table.insert(hash, tuple, entry, now)
+        self.table.store(hash, tuple, other, entry, existing, now)
     }
 }

@@ -1,4 +1,4 @@
-//! The command line: what it takes, and what each command does.
+//! The command line.
 
 mod arguments;
 mod list;
@@ -15,7 +15,7 @@ use clap::{CommandFactory, Parser};
 
 use self::arguments::{Arguments, Command};
 
-/// Runs the command that the program's arguments ask for.
+/// Runs the command that the arguments name.
 pub(crate) fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Replay(arguments) => replay::run(&arguments),
@@ -55,7 +55,8 @@ fn say(line: &dyn std::fmt::Display) -> ExitCode {
     ))
 }
 
-/// Success, also if whoever reads our output has seen enough; otherwise says what went wrong.
+/// The exit code after writing, with a message if writing failed. That the reader of a pipe has
+/// exited is no failure.
 fn exit_code(written: io::Result<()>) -> ExitCode {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

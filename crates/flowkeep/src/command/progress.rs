@@ -1,23 +1,23 @@
-//! How far a long replay has come, on standard error if that is a terminal.
+//! The progress of a long replay, on standard error if that is a terminal.
 
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
-use flowkeep::capture::Progress as Watch;
+use flowkeep::capture::Progress as FileProgress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Captures of fewer bytes are done before one could read it.
+/// Smaller captures are replayed before a bar could be read.
 const LARGE: u64 = 64 * 1024 * 1024;
 
-/// A bar over the bytes of all files, or nothing.
+/// A bar for the bytes of all files, or nothing.
 pub(super) struct Progress {
     bar: ProgressBar,
     done: u64,
 }
 
 impl Progress {
-    /// A bar, if the files are large; none for streams, whose size nobody knows.
+    /// A bar if the files are large; none for streams, whose size is unknown.
     pub(super) fn new(files: &[PathBuf], wanted: bool) -> Self {
         let sizes = files.iter().map(|file| {
             let file = fs::metadata(file).ok()?;
@@ -31,12 +31,12 @@ impl Progress {
     }
 
     /// Shows how much of the current file has been read.
-    pub(super) fn update(&self, file: &Watch) {
+    pub(super) fn update(&self, file: &FileProgress) {
         self.bar.set_position(self.done + file.bytes());
     }
 
     /// Goes on to the next file.
-    pub(super) fn next_file(&mut self, file: &Watch) {
+    pub(super) fn next_file(&mut self, file: &FileProgress) {
         self.done += file.bytes();
     }
 
@@ -45,7 +45,7 @@ impl Progress {
         self.bar.suspend(|| eprintln!("flowkeep: {message}"));
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
     }

@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &arguments::Replay) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    // Events on a terminal would tear the bar.
+    // Events would be written over the bar.
     let bar = !(arguments.events && io::stdout().is_terminal());
     let mut progress = Progress::new(&arguments.files, bar);
     let mut whole = true;
@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &arguments::Replay) -> ExitCode {
     if let Some(path) = &arguments.save {
         replay.flush(&mut |event| sink.borrow_mut().event(&event));
         if let Err(error) = replay.save(path) {
-            eprintln!("flowkeep: the table was not saved: {error}");
+            eprintln!("flowkeep: the table could not be saved: {error}");
             whole = false;
         }
     }
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &arguments::Replay) -> ExitCode {
     }
 }
 
-/// Replays one capture. False if some of its packets could not be read.
+/// Replays one capture. Returns false if some of its packets could not be read.
 fn read(
     file: &Path,
     events: bool,
@@ -80,7 +80,7 @@ fn read(
     progress: &mut Progress,
 ) -> Result<bool, Error> {
     let live = sink.borrow().live;
-    // Whoever reads events may keep them waiting.
+    // The file must not stay mapped while the reader of the events is slow.
     let mut reader = if events {
         Reader::open(file)?
     } else {

@@ -1,4 +1,4 @@
-//! Where connections and events go: through the filter, perhaps through the top, to the output.
+//! The way of connections and events to the output: through the filter, and the largest ones.
 
 use std::io::{self, BufWriter, StdoutLock};
 use std::process::ExitCode;
@@ -7,33 +7,31 @@ use std::time::Duration;
 use anstream::AutoStream;
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory};
-use flowkeep::connection::{Connection, Event};
+use flowkeep::connection::{Connection, Event, Summary};
 use flowkeep::filter::Filter;
-use flowkeep::output::{Content, Csv, Json, Ndjson, Output, Report, Table};
-use flowkeep::replay::Summary;
+use flowkeep::output::{Content, Csv, Ending, Json, Ndjson, Output, Table};
 use flowkeep::top::Top;
 
 use super::arguments::{Arguments, Format, Listing};
 use super::exit_code;
 
-/// Takes what the replay hands out and remembers the first failure to write it.
+/// Writes connections and events, and remembers the first failure.
 pub(super) struct Sink {
     pub(super) output: Box<dyn Output>,
     pub(super) content: Content,
     pub(super) filter: Filter,
     pub(super) top: Option<Top>,
-    /// Somebody may wait for each event: hand it on at once.
+    /// Flush after each event, for a reader that waits for it.
     pub(super) live: bool,
-    summarise: bool,
-    /// The format has a place for a summary beside other things.
+    summarize: bool,
+    /// The format can hold a summary in addition to its content.
     has_summary: bool,
     pub(super) shown: u64,
     pub(super) written: io::Result<()>,
 }
 
 impl Sink {
-    /// Where the output of a command goes. Ends the program as clap does if the arguments do not
-    /// go together.
+    /// The sink for the arguments of a command. Exits as clap does if they conflict.
     pub(super) fn new(
         command: &str,
         listing: &Listing,
@@ -41,7 +39,7 @@ impl Sink {
         live: bool,
     ) -> io::Result<Self> {
         if listing.summary && listing.output == Format::Csv {
-            let message = "csv has no place for a summary: take --output json or ndjson";
+            let message = "CSV cannot hold a summary; use --output json or ndjson";
             wrong(command, ErrorKind::ArgumentConflict, message);
         }
         let content = match (events, listing.summary) {
@@ -60,28 +58,28 @@ impl Sink {
             filter: listing.filters.filter(),
             top: listing.top.map(|n| Top::new(n, listing.by.into())),
             live,
-            summarise: !listing.no_summary,
+            summarize: !listing.no_summary,
             has_summary: matches!(listing.output, Format::Table | Format::Json),
             shown: 0,
             written: Ok(()),
         })
     }
 
-    /// Writes what is left: the greatest connections, if those were wanted, and the summary.
+    /// Writes what is left: the largest connections, if only those are shown, and the summary.
     pub(super) fn finish(mut self, summary: &Summary, elapsed: Option<Duration>) -> ExitCode {
         self.flush_top();
-        let report = Report {
+        let ending = Ending {
             summary,
             shown: self.shown,
             elapsed,
         };
-        let report = self.summarise.then_some(&report);
-        exit_code(self.written.and_then(|()| self.output.finish(report)))
+        let ending = self.summarize.then_some(&ending);
+        exit_code(self.written.and_then(|()| self.output.finish(ending)))
     }
 
-    /// Whether what it is told is to be summarised, in a format that has a place for it.
-    pub(super) fn summarises(&self) -> bool {
-        self.content == Content::Summary || self.summarise && self.has_summary
+    /// Whether a summary is written.
+    pub(super) fn summarizes(&self) -> bool {
+        self.content == Content::Summary || self.summarize && self.has_summary
     }
 
     pub(super) fn event(&mut self, event: &Event) {
@@ -102,7 +100,7 @@ impl Sink {
         }
     }
 
-    /// Writes the greatest connections, if those are wanted: all are known.
+    /// Writes the largest connections, if only those are shown. All connections are known.
     fn flush_top(&mut self) {
         for connection in self.top.take().into_iter().flat_map(Top::into_sorted) {
             self.write(|output| output.connection(&connection));
@@ -117,7 +115,7 @@ impl Sink {
     }
 }
 
-/// Ends the program as clap does when arguments are wrong.
+/// Exits as clap does when arguments are wrong.
 pub(super) fn wrong(command: &str, kind: ErrorKind, message: &str) -> ! {
     let mut all = Arguments::command();
     all.build();
@@ -127,7 +125,7 @@ pub(super) fn wrong(command: &str, kind: ErrorKind, message: &str) -> ! {
     }
 }
 
-/// Standard output in a format; a table sorted by time if `sort`.
+/// The output in a format to standard output. A table is sorted by starts if `sort`.
 pub(super) fn output(
     format: Format,
     content: Content,
@@ -147,7 +145,7 @@ pub(super) fn output(
             };
             Box::new(Table::new(stdout, content, color, sort))
         }
-        Format::Json => Box::new(Json::new(stdout, content)?),
+        Format::Json => Box::new(Json::new(stdout, content)),
         Format::Ndjson => Box::new(Ndjson::new(stdout, content)),
         Format::Csv => Box::new(Csv::new(stdout, content)?),
     })

@@ -1,4 +1,4 @@
-//! What this machine offers, and what to do about what it does not.
+//! What this machine offers for tracking, and what to do about what it lacks.
 
 use std::fs;
 use std::path::Path;
@@ -9,26 +9,26 @@ use serde::Serialize;
 
 use super::{Error, Folder};
 
-/// One thing that tracking needs, or is the better for.
+/// One thing that tracking needs or profits from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it is.
+    /// Its name.
     pub name: &'static str,
-    /// Whether it is there; `None` if that could not be found out.
+    /// Whether this machine has it; `None` if that could not be found out.
     pub present: Option<bool>,
     /// Whether nothing works without it.
     pub needed: bool,
     /// What was found.
     pub found: String,
-    /// What to do if it is not there.
+    /// What to do if this machine lacks it.
     pub remedy: &'static str,
 }
 
-/// Oldest kernel whose helpers the programs use: 5.15, which has the coarse clock's.
+/// The oldest supported kernel.
 const KERNEL: (u32, u32) = (5, 15);
 
-/// Everything that matters, in the order in which it is needed. The last one tries it all: the
-/// programs are loaded, verified and dropped.
+/// Checks everything, in the order in which it is needed. The last check tries it all: it loads and
+/// verifies the programs and drops them.
 #[must_use]
 pub fn check(folder: &Path) -> Vec<Finding> {
     let mut findings = vec![kernel(), privileges(), btf(), bpf_file_system(folder)];
@@ -38,10 +38,10 @@ pub fn check(folder: &Path) -> Vec<Finding> {
         present: feature.as_ref().ok().copied(),
         needed,
         found: match feature {
-            Ok(true) => "the kernel has them".to_owned(),
-            Ok(false) => "the kernel has none".to_owned(),
-            Err(_) if !permitted => "can't be tried without privileges".to_owned(),
-            Err(error) => said(&error),
+            Ok(true) => "supported by the kernel".to_owned(),
+            Ok(false) => "not supported by the kernel".to_owned(),
+            Err(_) if !permitted => "cannot be tried without privileges".to_owned(),
+            Err(error) => one_line(&error),
         },
         remedy,
     };
@@ -49,20 +49,20 @@ pub fn check(folder: &Path) -> Vec<Finding> {
         "ring buffers",
         support::ring_buffer(),
         true,
-        "take a kernel of 5.8 or later with CONFIG_BPF_SYSCALL",
+        "use Linux 5.8 or later with CONFIG_BPF_SYSCALL",
     ));
     findings.push(tried(
         "mapped arrays",
         support::mapped_array(),
         true,
-        "take a kernel of 5.5 or later with CONFIG_MMU",
+        "use Linux 5.5 or later with CONFIG_MMU",
     ));
     findings.push(tried(
         "tcx links",
         support::tcx(),
         false,
-        "nothing has to be done: filters of a clsact queueing discipline take their place \
-         (kernel 6.6 brings tcx)",
+        "nothing to do: filters of the clsact queueing discipline are used instead (tcx needs \
+         Linux 6.6)",
     ));
     let programs = support::programs();
     findings.push(Finding {
@@ -71,20 +71,24 @@ pub fn check(folder: &Path) -> Vec<Finding> {
         needed: true,
         found: match &programs {
             Ok(()) => "loaded and verified".to_owned(),
-            Err(_) if !permitted => "can't be tried without privileges".to_owned(),
-            Err(error) => said(error),
+            Err(_) if !permitted => "cannot be tried without privileges".to_owned(),
+            Err(error) => one_line(error),
         },
-        remedy: "see what is missing above; if nothing is, please report it with the kernel's \
-                 version",
+        remedy: "see above for what is missing; if nothing is, please report it with the version \
+                 of the kernel",
     });
     findings
 }
 
-/// Says of an error of the kernel what this machine lacks, if it lacks something.
+/// Finds out whether an error of the kernel comes from something that this machine lacks.
 pub(super) fn explain(error: flowkeep_bpf::Error) -> Error {
-    if let flowkeep_bpf::Error::Pinned { path, what } = error {
-        return Error::Pinned { path, what };
-    }
+    let error = match error {
+        flowkeep_bpf::Error::Pinned { path, what } => return Error::Pinned { path, what },
+        flowkeep_bpf::Error::Untrusted { path, reason } => {
+            return Error::Untrusted { path, reason };
+        }
+        error => error,
+    };
     let missing = [kernel(), privileges()]
         .into_iter()
         .find(|finding| finding.present == Some(false));
@@ -97,9 +101,9 @@ pub(super) fn explain(error: flowkeep_bpf::Error) -> Error {
     }
 }
 
-/// An error and what it comes from, in one line.
-pub(super) fn said(error: &dyn std::error::Error) -> String {
-    // The verifier's log may follow, a page of it.
+/// An error and its sources, in one line.
+pub(super) fn one_line(error: &dyn std::error::Error) -> String {
+    // The verifier's log may follow, a page long.
     let first = |error: &dyn std::error::Error| {
         let text = error.to_string();
         text.lines().next().unwrap_or_default().to_owned()
@@ -127,7 +131,7 @@ fn kernel() -> Finding {
         present: Some(present),
         needed: true,
         found: format!("Linux {release}{verdict}"),
-        remedy: "take Linux 5.15 or later",
+        remedy: "use Linux 5.15 or later",
     }
 }
 
@@ -193,7 +197,7 @@ fn btf() -> Finding {
             "no /sys/kernel/btf/vmlinux"
         }
         .to_owned(),
-        remedy: "nothing has to be done: the programs do not depend on the kernel's types",
+        remedy: "nothing to do: the programs do not need the kernel's types",
     }
 }
 
@@ -205,10 +209,10 @@ fn bpf_file_system(folder: &Path) -> Finding {
         needed: true,
         found: match there {
             Ok(_) => folder.display().to_string(),
-            Err(_) => format!("not at {}", folder.display()),
+            Err(_) => format!("none at {}", folder.display()),
         },
-        remedy: "mount one with 'mount -t bpf bpf /sys/fs/bpf'; 'ip netns exec' hides it: take \
-                 'nsenter --net=/run/netns/NAME' in its place",
+        remedy: "mount one with 'mount -t bpf bpf /sys/fs/bpf'; 'ip netns exec' hides it: use \
+                 'nsenter --net=/run/netns/NAME' instead",
     }
 }
 

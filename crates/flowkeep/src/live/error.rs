@@ -7,14 +7,14 @@ use super::Folder;
 use super::folder::command_at;
 use crate::output::Count;
 
-/// Why something could not be done. Each says what to do about it.
+/// Why something could not be done. Each message says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refuses, or a map is not what it should be.
-    #[error("{}", super::check::said(.0))]
+    #[error("{}", super::check::one_line(.0))]
     Kernel(#[source] flowkeep_bpf::Error),
-    /// This machine lacks something, or this user may not use it.
+    /// This machine or this user lacks something.
     #[error("{what}; {remedy}")]
     Missing {
         /// What is missing.
@@ -30,16 +30,15 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
-    /// The tracker of a folder was there, and is not any more.
+    /// The tracker of a folder has ended since it was opened.
     #[error("the tracker in {} has ended", folder.display())]
     Ended {
         /// The folder.
         folder: PathBuf,
     },
-    /// Another process holds a folder.
+    /// Another process has the lock of a folder.
     #[error(
-        "another 'flowkeep run' has {}; end it first, or give this one a --folder of its own",
-        folder.display()
+        "another 'flowkeep run' uses {}; end it first, or use another --folder", folder.display()
     )]
     Busy {
         /// The folder.
@@ -47,31 +46,41 @@ pub enum Error {
     },
     /// Another process reads the events of a tracker.
     #[error(
-        "another 'flowkeep watch' reads the events of {}, and they have one reader; end it first",
+        "another 'flowkeep watch' reads the events of {}, which have one reader; end it first",
         folder.display()
     )]
     Watched {
         /// The tracker's folder.
         folder: PathBuf,
     },
-    /// A folder has pins of others in it.
-    #[error("{} has pins of others in it; take a --folder of its own", folder.display())]
+    /// A folder contains something else.
+    #[error(
+        "{} contains files that Flowkeep did not pin; use another --folder", folder.display()
+    )]
     Shared {
         /// The folder.
         folder: PathBuf,
     },
-    /// The folder that a folder is to be made in is not there.
+    /// Other users can change what is pinned to a folder.
+    #[error("{}: {reason}; remove it, or use another --folder", path.display())]
+    Untrusted {
+        /// The folder, or one above it.
+        path: PathBuf,
+        /// Why it can't be trusted.
+        reason: String,
+    },
+    /// A folder can't be created, because its parent does not exist.
     #[error(
-        "{} can't be made, because the folder above it does not exist; make that first, or take a \
-         --folder right below /sys/fs/bpf",
+        "{} cannot be created, because the folder above it does not exist; create that first, or \
+         use a --folder directly below /sys/fs/bpf",
         folder.display()
     )]
     NoParent {
         /// The folder.
         folder: PathBuf,
     },
-    /// The BPF file system takes no such name.
-    #[error("{}: the BPF file system takes no names with dots", folder.display())]
+    /// The BPF file system allows no such name.
+    #[error("{}: names in the BPF file system cannot have dots; use another --folder", folder.display())]
     Name {
         /// The folder.
         folder: PathBuf,
@@ -79,7 +88,7 @@ pub enum Error {
     /// There is no memory for a table.
     #[error("no memory for {} connections: {what}; ask for fewer with --connections", Count(*connections))]
     Memory {
-        /// How many there was to be room for.
+        /// How many connections were asked for.
         connections: u64,
         /// What the system said.
         what: String,
@@ -87,20 +96,20 @@ pub enum Error {
     /// A folder or file of the BPF file system can't be read or written.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// The folder or file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
     /// There is no such interface in this network namespace.
-    #[error("no interface {interface} here; 'ip link' shows which there are")]
+    #[error("no interface {interface} here; 'ip link' lists the interfaces")]
     NoInterface {
         /// The name that was asked for.
         interface: String,
     },
     /// An interface is attached already, for another point of view.
     #[error(
-        "{interface} is tracked {mode} already; '{}' ends that",
+        "{interface} is tracked {mode} already; end that with '{}'",
         folder.command(&format!("detach -i {interface}"))
     )]
     OtherMode {
@@ -112,18 +121,18 @@ pub enum Error {
         mode: super::Mode,
     },
     /// An interface is not attached.
-    #[error("{interface} is not tracked by what is pinned to {}; {}", folder.display(), tracked(.attached))]
+    #[error("{interface} is not tracked by the tracker in {}; {}", folder.display(), tracks(.attached))]
     NotAttached {
         /// Its name.
         interface: String,
         /// The folder.
         folder: PathBuf,
-        /// The interfaces that are.
+        /// The interfaces that are attached.
         attached: Vec<String>,
     },
-    /// What is pinned is of another version, or not whole.
+    /// A pinned table is of another version, or incomplete.
     #[error(
-        "{}: {what}; '{}' takes it away, another --folder leaves it alone",
+        "{}: {what}; remove it with '{}', or use another --folder",
         path.display(),
         command_at(path.parent().unwrap_or(path), "detach --all")
     )]
@@ -133,10 +142,12 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
-    /// What a tracker has pinned can't be removed at its end.
+    /// The pins of a tracker can't be removed when it ends.
     #[error(
-        "{} and what is pinned to it stay, with the memory of the table: {what}; '{}' takes them away, \
-         once that can be done", folder.path().display(), folder.command("detach --all")
+        "{} and its pins remain, and so does the memory of the table: {what}; remove them with \
+         '{}' once that is possible",
+        folder.path().display(),
+        folder.command("detach --all")
     )]
     Left {
         /// The folder.
@@ -144,26 +155,26 @@ pub enum Error {
         /// What the system said.
         what: String,
     },
-    /// A pinned table is of another size than was asked for.
+    /// A pinned table has another capacity than was asked for.
     #[error(
-        "the table in {} has room for {} connections, and --connections {wanted} asks for another; \
-         leave it out to go on with this one, or begin anew after '{}'",
-        folder.path().display(), Count(*room), folder.command("detach --all")
+        "the table in {} holds {} connections, but --connections asks for {}; omit the option to \
+         keep this table, or start anew after '{}'",
+        folder.path().display(), Count(*capacity), Count(*wanted), folder.command("detach --all")
     )]
     OtherSize {
         /// The folder.
         folder: Folder,
-        /// Entries that there is room for.
-        room: u64,
-        /// Connections that it was to be made for.
+        /// How many entries the table can hold.
+        capacity: u64,
+        /// How many connections were asked for.
         wanted: u64,
     },
 }
 
-fn tracked(interfaces: &[String]) -> String {
+fn tracks(interfaces: &[String]) -> String {
     match interfaces {
-        [] => "nothing is".to_owned(),
-        interfaces => format!("tracked are {}", interfaces.join(", ")),
+        [] => "it tracks nothing".to_owned(),
+        interfaces => format!("it tracks {}", interfaces.join(", ")),
     }
 }
 
@@ -174,7 +185,7 @@ impl From<flowkeep_bpf::Error> for Error {
 }
 
 impl Error {
-    /// Whether privileges or the machine are the reason, not what was asked for.
+    /// Whether this machine or this user lacks something that the command needs.
     #[must_use]
     pub const fn is_missing(&self) -> bool {
         matches!(self, Self::Missing { .. })

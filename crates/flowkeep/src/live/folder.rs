@@ -1,15 +1,17 @@
-//! The folder of the BPF file system in which a tracker lives, and who may change it.
+//! The folder of a tracker in the BPF file system, and the right to change it.
 
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use flowkeep_bpf::check_folder;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use nix::unistd::geteuid;
 
 use super::Error;
 
-/// Where a tracker lives unless it is told otherwise.
+/// The folder that is used unless another one is given.
 pub const DEFAULT_FOLDER: &str = "/sys/fs/bpf/flowkeep";
 
 /// A folder of the BPF file system.
@@ -18,8 +20,8 @@ pub struct Folder {
     path: PathBuf,
 }
 
-/// The right to change what is in a folder: one process has it at a time, until it ends or drops
-/// this. Nothing of it is left behind, however the process ends.
+/// The right to change what is in a folder. One process has it at a time, until it drops this or
+/// ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -27,17 +29,17 @@ pub struct Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // To close the file is not enough: a process that this one has just begun has it open too,
-        // until it runs its own program. This fails for no lock that is held.
+        // Closing the file is not enough: a child process that was just forked has it open too,
+        // until it executes its own program. Unlocking a lock that is held does not fail.
         let _ = self.file.unlock();
     }
 }
 
 impl Folder {
-    /// The folder at a path. It need not be there yet.
+    /// The folder at a path. It need not exist.
     ///
     /// # Errors
-    /// [`Error::Missing`] if the path is not in a BPF file system.
+    /// [`Error::Missing`] if the path is not in a BPF file system, [`Error::Name`].
     pub fn at(path: &Path) -> Result<Self, Error> {
         let nearest = path.ancestors().find(|ancestor| ancestor.exists());
         let kind = statfs(nearest.unwrap_or(path)).map(|found| found.filesystem_type());
@@ -50,10 +52,10 @@ impl Folder {
             return Ok(Self { path: folder() });
         }
         let remedy = if path.starts_with("/sys/fs/bpf") {
-            "mount one with 'mount -t bpf bpf /sys/fs/bpf' ('ip netns exec' hides it: take \
-             'nsenter --net=/run/netns/NAME' in its place)"
+            "mount one with 'mount -t bpf bpf /sys/fs/bpf' ('ip netns exec' hides it: use \
+             'nsenter --net=/run/netns/NAME' instead)"
         } else {
-            "take a --folder below /sys/fs/bpf"
+            "use a --folder below /sys/fs/bpf"
         };
         Err(Error::Missing {
             what: format!("{} is not in a BPF file system", path.display()),
@@ -67,21 +69,28 @@ impl Folder {
         &self.path
     }
 
-    /// The command for what lives here, as one types it.
+    /// The command line of a command for the tracker in this folder.
     #[must_use]
     pub fn command(&self, command: &str) -> String {
         command_at(&self.path, command)
     }
 
-    /// Makes the folder if it is not there, and claims it.
+    /// Takes the lock of the folder, which is created if it does not exist.
     ///
     /// # Errors
-    /// [`Error::Busy`] if another process has it, [`Error::Shared`] if there is something else in
-    /// it, [`Error::NoParent`], [`Error::Missing`] without the privilege, [`Error::File`].
+    /// [`Error::Busy`] if another process has the lock, [`Error::Untrusted`] if other users can
+    /// change the folder, [`Error::Shared`] if it contains something else, [`Error::NoParent`],
+    /// [`Error::Missing`] without the privilege, [`Error::File`].
     pub fn claim(&self) -> Result<Lock, Error> {
         loop {
-            self.make()?;
-            let file = File::open(&self.path).map_err(|error| self.failed(error))?;
+            check_folder(&self.path)?;
+            self.create()?;
+            check_folder(&self.path)?;
+            let file = match File::open(&self.path) {
+                // The process that had the lock has removed it.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                file => file.map_err(|error| self.failed(error))?,
+            };
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -91,38 +100,53 @@ impl Folder {
                 }
                 Err(TryLockError::Error(error)) => return Err(self.failed(error)),
             }
-            // Whoever had it may have removed it in between: then this is the lock of nothing.
+            // The process that had the lock may have removed the folder since it was opened. Then
+            // this lock is of no use.
             let inode = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|found| found.ino());
             if inode(file.metadata()) == inode(fs::metadata(&self.path)) {
-                // What is in it will be removed one day.
-                self.is_own()?;
+                self.close_to_others(&file)?;
+                // What is in it will be removed with the tracker.
+                self.check_contents()?;
                 return Ok(Lock { file });
             }
         }
     }
 
-    /// Makes the folder, if it is not there: but none above it, which nobody would remove.
-    fn make(&self) -> Result<(), Error> {
-        // For nobody else: whoever can open what is in it can claim it.
+    /// Creates the folder if it does not exist; but no folder above it, which would never be
+    /// removed.
+    fn create(&self) -> Result<(), Error> {
+        // Other users could lock a folder that they can open.
         match DirBuilder::new().mode(0o700).create(&self.path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::NoParent {
                 folder: self.path.clone(),
             }),
-            made => made.map_err(|error| self.failed(error)),
+            created => created.map_err(|error| self.failed(error)),
         }
     }
 
-    /// Makes sure that nothing is in the folder but what trackers pin.
-    fn is_own(&self) -> Result<(), Error> {
+    /// Takes the right to open the folder from other users, if it was created with it.
+    fn close_to_others(&self, file: &File) -> Result<(), Error> {
+        const OTHERS: u32 = 0o077;
+        let metadata = file.metadata().map_err(|error| self.failed(error))?;
+        if metadata.uid() != geteuid().as_raw() || metadata.mode() & OTHERS == 0 {
+            return Ok(());
+        }
+        let closed = Permissions::from_mode(metadata.mode() & 0o7777 & !OTHERS);
+        file.set_permissions(closed)
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Makes sure that the folder contains nothing but what trackers pin.
+    fn check_contents(&self) -> Result<(), Error> {
         for entry in fs::read_dir(&self.path).map_err(|error| self.failed(error))? {
             let entry = entry.map_err(|error| self.failed(error))?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            // Programs are pinned for a hook@interface, and maps have names in capitals.
-            let named = name.contains('@') || name.chars().all(|char| char.is_ascii_uppercase());
-            // A folder or a symbolic link would be in the way, and not for us to remove.
-            if !(named && entry.file_type().is_ok_and(|kind| kind.is_file())) {
+            // Programs are pinned as HOOK@INTERFACE, maps by their names in capitals.
+            let is_pin = name.contains('@') || name.chars().all(|char| char.is_ascii_uppercase());
+            // Folders and symbolic links are not pins.
+            if !(is_pin && entry.file_type().is_ok_and(|kind| kind.is_file())) {
                 return Err(Error::Shared {
                     folder: self.path.clone(),
                 });
@@ -131,7 +155,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes what is pinned to the folder. Whoever calls it has claimed the folder.
+    /// Removes what is pinned to the folder. The caller has its lock.
     pub(super) fn clear(&self) -> Result<(), Error> {
         for entry in fs::read_dir(&self.path).map_err(|error| self.failed(error))? {
             let path = entry.map_err(|error| self.failed(error))?.path();
@@ -144,7 +168,7 @@ impl Folder {
         let path = self.path.display();
         match source.kind() {
             ErrorKind::PermissionDenied => Error::Missing {
-                what: format!("{path}: not permitted"),
+                what: format!("{path}: permission denied"),
                 remedy: "run it as root".to_owned(),
             },
             ErrorKind::ReadOnlyFilesystem => Error::Missing {
@@ -159,7 +183,7 @@ impl Folder {
     }
 }
 
-/// The command for what lives in a folder, as one types it.
+/// The command line of a command for the tracker in a folder.
 pub(super) fn command_at(folder: &Path, command: &str) -> String {
     if folder == Path::new(DEFAULT_FOLDER) {
         return format!("flowkeep {command}");

@@ -1,4 +1,4 @@
-//! Interfaces that are tracked, and where the links to them are pinned.
+//! The interfaces that are tracked.
 
 use std::fmt;
 use std::path::Path;
@@ -8,17 +8,18 @@ use nix::net::if_::{if_nameindex, if_nametoindex};
 
 use super::Error;
 
-/// From whose point of view an interface is tracked.
+/// The point of view from which an interface is tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
-    /// That of this host: what arrives at it and what it sends.
+    /// A host's: packets that it receives and packets that it sends.
     Host,
-    /// That of a gateway: what arrives to be forwarded, and the originator is whoever sends first.
+    /// A gateway's: packets that arrive to be forwarded. The originator is the side that sends
+    /// first.
     Gateway,
 }
 
 impl Mode {
-    /// The point of view of a program that is attached here.
+    /// The point of view of a program at this hook.
     pub(super) const fn of(hook: Hook) -> Self {
         match hook {
             Hook::Ingress | Hook::Egress => Self::Host,
@@ -26,7 +27,7 @@ impl Mode {
         }
     }
 
-    /// Where programs are attached for this point of view.
+    /// The hooks for this point of view.
     pub(super) const fn hooks(self) -> &'static [Hook] {
         match self {
             Self::Host => &[Hook::Ingress, Hook::Egress],
@@ -52,7 +53,7 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Finds the interface with a name, of a kind that can be tracked.
+    /// Finds an interface by its name. It has to be of a kind that can be tracked.
     ///
     /// # Errors
     /// [`Error::NoInterface`], or [`Error::Kernel`] if it is of a kind that is not tracked.
@@ -80,8 +81,8 @@ impl Interface {
         self.index
     }
 
-    /// Whether it is still there, under whatever name. Also if that can't be found out: what is
-    /// given up is not taken up again.
+    /// Whether it still exists, under any name. True if the kernel does not say, because an
+    /// interface that is given up is not tracked again.
     #[must_use]
     pub fn is_there(&self) -> bool {
         if_nameindex().map_or(true, |interfaces| {
@@ -92,7 +93,7 @@ impl Interface {
 
 /// The name of an interface of the current network namespace, by its index.
 pub(super) fn name_of(index: u32) -> Option<String> {
-    // Not `if_indextoname`, whose wrapper takes the null pointer for an empty name.
+    // nix's wrapper of `if_indextoname` returns an empty name on failure.
     let interfaces = if_nameindex().ok()?;
     let found = interfaces.iter().find(|other| other.index() == index)?;
     Some(found.name().to_string_lossy().into_owned())

@@ -1,4 +1,4 @@
-//! The first bytes of packets, written to a capture that other tools read.
+//! Writing the first bytes of packets to a capture for other tools.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -22,7 +22,7 @@ pub struct PacketFile {
 }
 
 impl PacketFile {
-    /// Creates the file, in place of what is there.
+    /// Creates the file, replacing an existing one.
     ///
     /// # Errors
     /// If it can't be written.
@@ -30,7 +30,7 @@ impl PacketFile {
         let mut file = Self {
             file: Pcapng::new(BufWriter::new(File::create(path)?))?,
         };
-        // So that others can read it from now on.
+        // So that it is a valid capture from now on.
         file.flush()?;
         Ok(file)
     }
@@ -59,7 +59,7 @@ impl PacketFile {
         })
     }
 
-    /// Writes what is kept back.
+    /// Writes what is buffered.
     ///
     /// # Errors
     /// If it can't be written.
@@ -73,7 +73,7 @@ impl PacketFile {
 struct Captured<'p> {
     /// Index of its interface.
     interface: u32,
-    /// What its bytes begin with.
+    /// The header with which its bytes begin.
     device: Device,
     /// Where it was seen.
     hook: Hook,
@@ -81,9 +81,9 @@ struct Captured<'p> {
     time: Timestamp,
     /// Its first bytes.
     bytes: &'p [u8],
-    /// Bytes that it has in all.
+    /// The length of the whole packet in bytes.
     whole: u32,
-    /// What there is to say about it.
+    /// The comment.
     comment: &'p str,
 }
 
@@ -91,14 +91,14 @@ struct Captured<'p> {
 #[derive(Debug)]
 struct Pcapng<W> {
     out: W,
-    /// The interfaces that were described, by their number in the file.
+    /// The interfaces that were described, in the order of their numbers in the file.
     interfaces: Vec<(u32, Device)>,
 }
 
-/// Times are in nanoseconds: ten to the minus ninth of a second.
+/// Times are in nanoseconds: 10 to the power of -9 seconds.
 const NANOSECONDS: u8 = 9;
 
-// Options of an interface, and of a packet.
+// Options of an interface and of a packet.
 const NAME: u16 = 2;
 const FLAGS: u16 = 2;
 
@@ -112,7 +112,7 @@ impl<W: Write> Pcapng<W> {
             bom: 0,
             major_version: 0,
             minor_version: 0,
-            // Not known yet.
+            // Unknown.
             section_len: -1,
             options: vec![option(USER_APPLICATION, program.as_bytes())],
             block_len2: 0,
@@ -151,7 +151,7 @@ impl<W: Write> Pcapng<W> {
         write(&mut self.out, &mut block)
     }
 
-    /// The number of an interface in the file, which is described when it is first needed.
+    /// The number of an interface in the file. It is described on first use.
     fn interface(&mut self, index: u32, device: Device) -> io::Result<u32> {
         let known = self
             .interfaces
@@ -160,7 +160,7 @@ impl<W: Write> Pcapng<W> {
         if let Some(number) = known {
             return Ok(number as u32);
         }
-        // It may be of another network namespace.
+        // It may be in another network namespace.
         let name = name_of(index).unwrap_or_else(|| format!("interface {index}"));
         let mut block = InterfaceDescriptionBlock {
             block_type: 0,
@@ -201,7 +201,7 @@ mod tests {
     use crate::capture::Reader;
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn written_packets_can_be_read() {
         let mut file = Vec::new();
         let mut writer = Pcapng::new(&mut file).expect("memory");
         let packets: [(u32, Device, &[u8], u32); 3] = [

@@ -1,28 +1,27 @@
-//! A tracker as others see it.
+//! A tracker as other processes see it.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 
-use flowkeep_bpf::Kernel;
+use flowkeep_bpf::{Clock, Kernel};
 use flowkeep_core::settings::Settings;
 
 use super::interface::{self, Mode};
-use super::{Clock, Error, Folder, Totals};
-use crate::connection::Connection;
+use super::{Error, Folder, Totals};
+use crate::connection::{self, Connection, SECOND, Summary, TableClock, Timestamp, View};
 use crate::filter::Filter;
-use crate::replay::{SECOND, Summary};
-use crate::walk::{self, View};
 
-/// How often a connection is judged anew that packets change meanwhile. Once a second is usual.
+/// How often a connection is checked again because a packet has changed it meanwhile. That happens
+/// once a second for most.
 const TRIES: usize = 8;
 
-/// The tracker that lives in a folder, whoever started it.
+/// The tracker in a folder, started by any process.
 #[derive(Debug)]
 pub struct Pinned {
     kernel: Kernel,
     folder: Folder,
-    /// The inode of its pin: another tracker in the same folder has another.
+    /// The inode of its pin, which differs from that of a later tracker in the same folder.
     pin: u64,
 }
 
@@ -30,8 +29,8 @@ impl Pinned {
     /// Opens the tracker of a folder.
     ///
     /// # Errors
-    /// [`Error::NoTracker`] if there is none, [`Error::Missing`] without the privilege,
-    /// [`Error::Kernel`] if it is of another version.
+    /// [`Error::NoTracker`] if there is none, [`Error::Untrusted`] if other users can change it,
+    /// [`Error::Missing`] without the privilege, [`Error::Pinned`] if it is of another version.
     pub fn open(folder: &Folder) -> Result<Self, Error> {
         let pin = match pin(folder) {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
@@ -52,11 +51,11 @@ impl Pinned {
         })
     }
 
-    /// Makes sure that it is still the one that lives in its folder.
+    /// Makes sure that the tracker is still in its folder.
     ///
     /// # Errors
     /// [`Error::Ended`].
-    pub fn lives(&self) -> Result<(), Error> {
+    pub fn check_alive(&self) -> Result<(), Error> {
         if pin(&self.folder).ok() == Some(self.pin) {
             return Ok(());
         }
@@ -65,19 +64,19 @@ impl Pinned {
         })
     }
 
-    /// Whether any program still tracks: none does if one that pinned nothing was killed. Also if
-    /// the kernel does not say.
+    /// Whether any of its programs is still loaded: after a tracker without pins was killed, none
+    /// is. True if the kernel does not say.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.kernel.is_running().unwrap_or(true)
     }
 
-    /// The interfaces that are tracked, and how: those of the current network namespace, and those
-    /// that are pinned.
+    /// The interfaces that are tracked, and how: those in the current network namespace, and those
+    /// with pins.
     #[must_use]
     pub fn interfaces(&self) -> Vec<(String, Mode)> {
         let mut interfaces = interface::pinned(self.folder.path()).unwrap_or_default();
-        // Refused to who may not ask the kernel for its programs.
+        // The kernel lists its programs for CAP_SYS_ADMIN only.
         for attached in self.kernel.attached().unwrap_or_default() {
             interfaces.push((attached.interface, Mode::of(attached.hook)));
         }
@@ -86,7 +85,7 @@ impl Pinned {
         interfaces
     }
 
-    /// What is in the table and what it has counted.
+    /// What is in the table, and what was counted.
     ///
     /// # Errors
     /// [`Error::Kernel`] if a counter can't be read.
@@ -94,24 +93,24 @@ impl Pinned {
         Totals::read(&self.kernel)
     }
 
-    /// Tells `each` of every connection that fits the filter, by the time at which it began; with
-    /// `expired` also of those whose timeout has passed and whose room nobody has needed yet. The
-    /// summary counts all, if `summarise`.
+    /// Calls `each` for every connection that matches the filter, in the order of their starts. With
+    /// `expired` that includes connections whose timeout has passed and whose slots were not needed
+    /// since. With `summarize` the summary counts all connections.
     ///
-    /// No system call an entry: the table is in this program's memory.
+    /// This makes no system call for an entry: the table is mapped.
     pub fn for_each(
         &self,
         filter: &Filter,
         expired: bool,
-        summarise: bool,
+        summarize: bool,
         each: impl FnMut(&Connection),
     ) -> Summary {
         let view = self.view(expired);
-        walk::for_each(self.kernel.table(), &view, filter, summarise, each)
+        connection::for_each(self.kernel.table(), &view, filter, summarize, each)
     }
 
-    /// Deletes the connections that fit the filter, and says how many those were. A packet of one
-    /// of them that comes later begins it anew.
+    /// Deletes the connections that match the filter, and returns their number. The next packet of
+    /// one of them starts a new connection.
     pub fn delete(&self, filter: &Filter) -> u64 {
         let view = self.view(false);
         let table = self.kernel.table();
@@ -120,14 +119,14 @@ impl Pinned {
                 let Some((handle, tuple, entry)) = table.at(index) else {
                     return false;
                 };
-                let fits = view
-                    .connection(&tuple, &entry)
+                let matches = view
+                    .connection(&tuple, &entry, Vec::new())
                     .is_some_and(|connection| filter.matches(&connection));
-                if !fits {
+                if !matches {
                     return false;
                 }
-                // If a packet came in between, it may fit no longer.
-                if table.remove_unchanged(&handle, &entry.progress) {
+                // After a packet it may not match any more.
+                if table.remove_unchanged(&handle, &entry.progress, Clock::now().seconds()) {
                     return true;
                 }
             }
@@ -138,26 +137,26 @@ impl Pinned {
         records.filter(|&index| delete(index)).count() as u64
     }
 
-    /// Empties the table, and says how many connections were in it that had not expired.
+    /// Empties the table, and returns how many of its connections had not expired.
     pub fn flush(&self) -> u64 {
         let now = Clock::now().seconds();
         let table = self.kernel.table();
         let mut deleted = 0;
         for (handle, _, entry) in table.iter() {
-            let removed = table.remove(&handle);
+            let removed = table.remove(&handle, Clock::now().seconds());
             deleted += u64::from(removed && !entry.progress.expired(now));
         }
         deleted
     }
 
-    /// Timeouts and the like.
+    /// The settings.
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.kernel.settings()
     }
 
-    /// Changes the settings, for packets from now on, and returns what they are then. Whoever
-    /// changes others at the same time waits for a moment, and no change is lost.
+    /// Changes the settings, from the next packet on, and returns the new ones. Another process that
+    /// changes them at the same time waits, and no change is lost.
     ///
     /// # Errors
     /// [`Error::Kernel`] if the tracker has ended.
@@ -176,16 +175,25 @@ impl Pinned {
     pub(super) fn view(&self, expired: bool) -> View {
         let clock = Clock::now();
         View {
+            clock: table_clock(&clock),
             now: clock.seconds(),
-            ticks_per_second: SECOND,
-            epoch: clock.wall(0).0,
-            settings: self.settings(),
             expired,
+            icmp_refuses: false,
         }
     }
 }
 
-/// The inode of the pin that every tracker has.
+/// What the times of the kernel's table mean.
+pub(super) const fn table_clock(clock: &Clock) -> TableClock {
+    let zero = Timestamp(clock.zero());
+    TableClock {
+        tick_zero: zero,
+        ticks_per_second: SECOND,
+        second: (0, zero),
+    }
+}
+
+/// The inode of a pin that every tracker has.
 fn pin(folder: &Folder) -> io::Result<u64> {
     Ok(fs::metadata(folder.path().join("HEADER"))?.ino())
 }

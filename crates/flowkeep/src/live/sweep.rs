@@ -1,30 +1,29 @@
-//! Removing expired connections, a stretch at a time.
+//! Removing expired connections, a part of the table at a time.
 
 use std::time::{Duration, Instant};
 
+use flowkeep_bpf::Clock;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::table::BucketTable;
 use flowkeep_core::tuple::Tuple;
 use flowkeep_memory::Region;
 
-use super::Clock;
+/// Records between two looks at the clock: some 10 µs.
+const STEP: u32 = 1024;
 
-/// Records between two looks at the time: some 10 µs.
-const STRETCH: u32 = 1024;
-
-/// Walks over the table, again and again.
+/// Walks through the table, again and again.
 ///
-/// Nothing depends on it: expired connections are not found, and their slots are used again. It
-/// tells of them in time, and keeps counts exact.
+/// Nothing depends on it: expired connections are not found, and their slots are reused. It makes
+/// them known in time, and keeps counts exact.
 #[derive(Debug, Default)]
 pub(super) struct Sweeper {
-    /// Where the next stretch begins.
+    /// The first record of the next step.
     next: u32,
 }
 
 impl Sweeper {
-    /// Goes on for as long as the budget lasts, or until every record was looked at, and tells
-    /// `expired` of each connection that it removes.
+    /// Walks on until the budget is used up or every record was checked, and calls `expired` for
+    /// each connection that it removes.
     pub(super) fn sweep(
         &mut self,
         table: &BucketTable<Region<true>>,
@@ -34,11 +33,11 @@ impl Sweeper {
         let now = Clock::now().seconds();
         let end = Instant::now() + budget;
         let records = table.capacity();
-        let mut seen = 0;
-        while seen < records && Instant::now() < end {
-            let stretch = table.sweep(self.next, STRETCH, now, &mut expired);
-            seen += u64::from(STRETCH);
-            self.next = stretch.next;
+        let mut checked = 0;
+        while checked < records && Instant::now() < end {
+            let swept = table.sweep(self.next, STEP, now, &mut expired);
+            checked += u64::from(STEP);
+            self.next = swept.next;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Starting a tracker, holding it, ending it.
+//! Starting a tracker, keeping it running, ending it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
@@ -8,56 +8,56 @@ use flowkeep_bpf::Kernel;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::Seed;
 
+use super::capacity::{self, Capacity};
 use super::check;
 use super::interface::{self, Interface, Mode};
-use super::room::{self, Room};
 use super::sweep::Sweeper;
-use super::{Carried, Error, Folder, Lock, Totals};
+use super::{Error, Folder, InterfaceCounters, Lock, Totals};
 use crate::output::Bytes;
 
-/// Room that there is unless another number is asked for.
+/// How many connections a table is created for unless another number is given.
 const CONNECTIONS: u32 = 262_144;
 
 /// What to track, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where the tracker lives.
+    /// The tracker's folder.
     pub folder: Folder,
     /// Names of interfaces.
     pub interfaces: Vec<String>,
-    /// From whose point of view.
+    /// The point of view.
     pub mode: Mode,
-    /// Tracking goes on after the tracker is dropped.
+    /// Whether tracking goes on after the tracker is dropped.
     pub pin: bool,
-    /// How many connections to make room for; 262,144, or as many as the table that is pinned
-    /// has room for, if not given.
+    /// How many connections the table is created for. If `None`, a pinned table is used as it is,
+    /// and a new one is created for 262,144.
     pub connections: Option<u32>,
 }
 
 impl Options {
-    /// Bytes of the table, if a new one has to be made. The kernel sets all of them aside, and
-    /// clears them, before anything is tracked.
+    /// Bytes of the table, if a new one is created. The kernel allocates and clears all of them
+    /// before anything is tracked.
     #[must_use]
     pub fn table_bytes(&self) -> u64 {
-        self.room().bytes()
+        self.capacity().bytes()
     }
 
-    /// How many connections to make room for.
+    /// How many connections a new table is created for.
     #[must_use]
     pub fn connections(&self) -> u32 {
         self.connections.unwrap_or(CONNECTIONS)
     }
 
-    fn room(&self) -> Room {
-        Room::new(self.connections())
+    fn capacity(&self) -> Capacity {
+        Capacity::new(self.connections())
     }
 }
 
-/// Programs in the kernel that track interfaces. When it is dropped they are detached and their
-/// maps go, but for what was to stay, or was there before.
+/// Programs in the kernel that track interfaces. Dropping it detaches them and removes their maps,
+/// except for what was pinned on request or existed before.
 #[derive(Debug)]
 pub struct Tracker {
-    /// Dropped first: what is not pinned is detached.
+    /// Dropped first, which detaches programs that are not pinned.
     kernel: Kernel,
     interfaces: Vec<Interface>,
     mode: Mode,
@@ -66,7 +66,7 @@ pub struct Tracker {
     _lock: Lock,
 }
 
-/// A folder that is removed with the pins in it, unless it is kept.
+/// A folder that is removed with its pins when this is dropped, unless it is kept.
 #[derive(Debug)]
 struct Temporary {
     folder: Folder,
@@ -74,34 +74,34 @@ struct Temporary {
 }
 
 impl Temporary {
-    /// Removes it, unless it is kept. Fails once.
+    /// Removes it, unless it is kept. A second call does nothing.
     fn remove(&mut self) -> Result<(), Error> {
         let path = self.folder.path();
-        // Whoever removed it before us has done our work.
+        // It may have been removed by hand.
         if std::mem::replace(&mut self.keep, true) || !path.exists() {
             return Ok(());
         }
         Kernel::unpin(path).map_err(|error| Error::Left {
             folder: self.folder.clone(),
-            what: check::said(&error),
+            what: check::one_line(&error),
         })
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // Whoever wants to know has asked before: see `Tracker::end`.
+        // `Tracker::end` reports the error.
         let _ = self.remove();
     }
 }
 
 impl Tracker {
-    /// Loads the programs, or goes on with the table that is pinned to the folder, and attaches
-    /// them. After an error everything is as it was before. Settings are those of the table that is
-    /// pinned, or else the usual ones, where it does not `change` them.
+    /// Loads the programs over the table that is pinned to the folder, or over a new one, and
+    /// attaches them. `change` changes the settings of the pinned table, or the default ones. After
+    /// an error everything is as before.
     ///
     /// # Errors
-    /// What is missing, or refused by the kernel, or in the way.
+    /// What is missing, in the way, or refused by the kernel.
     pub fn start(options: &Options, change: impl Fn(&mut Settings)) -> Result<Self, Error> {
         let mut interfaces: Vec<Interface> = Vec::new();
         for name in &options.interfaces {
@@ -135,12 +135,12 @@ impl Tracker {
             _lock: lock,
         };
         let known = |name: &str| attached.iter().any(|(known, _)| known == name);
-        // Settings of a table that was there change when all else is done.
+        // The settings of a pinned table are changed last.
         let started = tracker.attach(options, known);
         let started = started.and_then(|()| Ok(tracker.kernel.change(change)?));
         if let Err(error) = started {
             for name in options.interfaces.iter().filter(|name| !known(name)) {
-                // Why it can't be attached is what there is to tell.
+                // The first error is the one to report.
                 let _ = tracker.kernel.detach(name);
             }
             return Err(error);
@@ -149,8 +149,8 @@ impl Tracker {
         Ok(tracker)
     }
 
-    /// Attaches the programs. Interfaces that are `known` have pinned ones already, which are
-    /// replaced, and stay pinned.
+    /// Attaches the programs. Interfaces that are `known` have pinned programs already, which are
+    /// replaced and stay pinned.
     fn attach(&mut self, options: &Options, known: impl Fn(&str) -> bool) -> Result<(), Error> {
         for interface in &self.interfaces {
             let name = interface.name();
@@ -161,10 +161,10 @@ impl Tracker {
         Ok(())
     }
 
-    /// Ends it, as dropping it does.
+    /// Ends tracking, as dropping this does.
     ///
     /// # Errors
-    /// [`Error::Left`] if what is pinned can't be removed.
+    /// [`Error::Left`] if the pins can't be removed.
     pub fn end(self) -> Result<(), Error> {
         let Self {
             kernel, mut folder, ..
@@ -179,23 +179,25 @@ impl Tracker {
         &self.interfaces
     }
 
-    /// What its interfaces have carried so far, by their own count.
+    /// The packet counters of its interfaces; `None` if the kernel does not list them.
     #[must_use]
-    pub fn carried(&self) -> Option<Carried> {
-        Carried::read(&self.interfaces, self.mode)
+    pub fn interface_counters(&self) -> Option<InterfaceCounters> {
+        InterfaceCounters::read(&self.interfaces, self.mode)
     }
 
-    /// Forgets the interfaces that have gone, and returns them.
-    pub fn gone(&mut self) -> Vec<Interface> {
+    /// Takes out the interfaces that no longer exist.
+    pub fn take_removed(&mut self) -> Vec<Interface> {
         self.interfaces
             .extract_if(.., |interface| !interface.is_there())
             .collect()
     }
 
-    /// Removes connections that have expired, for as long as the budget lasts; a call goes on where
-    /// the one before has ended. It does nothing while somebody watches, who sweeps then and tells
-    /// of it.
+    /// Removes expired connections until the budget is used up; the next call continues. It does
+    /// nothing while a [`Watcher`](super::Watcher) exists, which removes and reports them.
+    ///
+    /// Call it once a second: it also keeps the programs' clock right after a suspend.
     pub fn sweep(&mut self, budget: Duration) {
+        self.kernel.set_suspended();
         if let Ok(Some(_unwatched)) = self.kernel.unwatched() {
             self.sweeper.sweep(self.kernel.table(), budget, |_, _| {});
         }
@@ -210,41 +212,43 @@ impl Tracker {
     }
 }
 
-/// Loads the programs over the maps that are pinned, or over new ones.
+/// Loads the programs over the pinned maps, or over new ones.
 fn load(
     options: &Options,
     attached: bool,
     change: impl Fn(&mut Settings),
 ) -> Result<Kernel, Error> {
     let folder = &options.folder;
-    let room = options.room();
+    let capacity = options.capacity();
     let connections = options.connections();
-    // What was left behind by a tracker that was killed, and nothing uses.
-    let (is_left, freed) = match Kernel::open(folder.path()).map(|kernel| Room::of(&kernel)) {
-        Ok(found) if options.connections.is_none() || found == room => (false, None),
+    let found = Kernel::open(folder.path()).map(|kernel| Capacity::of(&kernel));
+    // Whether a tracker that was killed has left pins that nothing uses, and the bytes that are
+    // freed with them; `None` if no table is created.
+    let (is_left, freed) = match found {
+        Ok(found) if options.connections.is_none() || found == capacity => (false, None),
         Ok(found) if attached => {
             return Err(Error::OtherSize {
                 folder: folder.clone(),
-                room: found.entries(),
+                capacity: found.entries(),
                 wanted: connections.into(),
             });
         }
         Ok(found) => (true, Some(found.bytes())),
         Err(flowkeep_bpf::Error::Pinned { .. }) if !attached => (true, Some(0)),
         Err(flowkeep_bpf::Error::NotPinned(_)) => (false, Some(0)),
-        // Loading them says the same, and what they lack is made.
+        // Loading reports the same error.
         Err(_) => (false, None),
     };
     let memory = |what| Error::Memory {
         connections: connections.into(),
         what,
     };
-    if let (Some(freed), Some(available)) = (freed, room::available()) {
-        let (wanted, available) = (room.bytes(), available + freed);
-        if wanted > available {
-            let (wanted, available) = (Bytes(wanted), Bytes(available));
+    if let (Some(freed), Some(available)) = (freed, capacity::available()) {
+        let (needed, available) = (capacity.bytes(), available + freed);
+        if needed > available {
+            let (needed, available) = (Bytes(needed), Bytes(available));
             return Err(memory(format!(
-                "they take {wanted}, and {available} are available"
+                "they need {needed}, and {available} are available"
             )));
         }
     }
@@ -254,15 +258,15 @@ fn load(
     let mut settings = Settings::default();
     change(&mut settings);
     let seed = Seed::from_words([(); Seed::WORDS].map(|()| RandomState::new().hash_one(0)));
-    let mut loaded = flowkeep_bpf::Options::new(settings, room.buckets, seed);
+    let mut loaded = flowkeep_bpf::Options::new(settings, capacity.buckets, seed);
     loaded.pin = Some(folder.path().to_owned());
     Kernel::load(&loaded).map_err(|error| match is_memory(&error) {
-        true => memory(check::said(&error)),
+        true => memory(check::one_line(&error)),
         false => error.into(),
     })
 }
 
-/// Whether an error comes from a want of memory, or of room in a map.
+/// Whether an error comes from a lack of memory, or from the largest size of a map.
 fn is_memory(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut error = Some(error);
     while let Some(next) = error {
@@ -278,15 +282,15 @@ fn is_memory(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// Detaches interfaces from the tracker that is pinned to a folder: those with these names, or
-/// all. When none is left its table goes too. All are also those that a tracker without pins has
-/// left attached when it was killed. Returns the interfaces that were detached.
+/// Detaches interfaces from the tracker that is pinned to a folder: those with the given names, or
+/// all. Detaching the last one removes the table. With all, filters of trackers without pins that
+/// were killed are detached too. Returns the interfaces that were detached.
 ///
 /// # Errors
-/// [`Error::NoTracker`], [`Error::NotAttached`] before anything is detached, [`Error::Busy`],
-/// [`Error::File`].
+/// [`Error::NoTracker`]; [`Error::NotAttached`] before anything is detached; [`Error::Busy`],
+/// [`Error::Untrusted`], [`Error::File`].
 pub fn detach(folder: &Folder, names: Option<&[String]>) -> Result<Vec<String>, Error> {
-    // Those that a tracker without pins has left behind when it was killed, in whatever folder.
+    // These are independent of the folder.
     let mut abandoned = match names {
         None => flowkeep_bpf::detach_abandoned()?,
         Some(_) => Vec::new(),
@@ -307,9 +311,9 @@ pub fn detach(folder: &Folder, names: Option<&[String]>) -> Result<Vec<String>, 
     let mut leaving = names.map_or_else(|| attached.clone(), <[_]>::to_vec);
     leaving.sort_unstable();
     leaving.dedup();
-    if let Some(stranger) = leaving.iter().find(|name| !attached.contains(name)) {
+    if let Some(unknown) = leaving.iter().find(|name| !attached.contains(name)) {
         return Err(Error::NotAttached {
-            interface: stranger.clone(),
+            interface: unknown.clone(),
             folder: folder.path().to_owned(),
             attached,
         });
@@ -320,7 +324,7 @@ pub fn detach(folder: &Folder, names: Option<&[String]>) -> Result<Vec<String>, 
                 kernel.detach(name)?;
             }
         }
-        // Of another version, or not whole: what is left is to take the pins away.
+        // The table is of another version, or incomplete: removing the pins detaches the programs.
         Err(_) if leaving.len() == attached.len() => {}
         Err(error) => return Err(error.into()),
     }

@@ -1,6 +1,5 @@
-//! What happens to the connections, as it happens.
+//! Events of live connections.
 
-use std::collections::{HashMap, hash_map};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::sleep;
 use std::time::Duration;
@@ -11,74 +10,33 @@ use flowkeep_core::table::EvictReason;
 use flowkeep_core::tracker::{Change, Status};
 use flowkeep_core::tuple::{Flags, Tuple};
 
+use super::icmp_log::IcmpLog;
 use super::sweep::Sweeper;
 use super::{Error, Folder, Pinned};
-use crate::connection::{Event, EventKind, IcmpError};
-use crate::replay::{Ended, SECOND};
-use crate::walk::View;
+use crate::connection::{Event, EventKind, FlowSummary, IcmpError, SECOND, View};
 
-/// Events that are handed on before anything else is looked at.
+/// How many events one call reads at most.
 const BATCH: usize = 16_384;
 
-/// Reads the events of the tracker that lives in a folder. There is one reader at a time.
+/// Reads the events of the tracker in a folder. There is one reader at a time.
 ///
-/// Expiries are noticed by [`Self::sweep`], or when the programs need a slot.
+/// An expired connection is reported by [`Self::sweep`], or when the programs reuse its slot.
 #[derive(Debug)]
 pub struct Watcher {
-    /// Dropped first: the programs no longer send.
+    /// Dropped first, so that the programs stop sending.
     events: bpf::Events,
     pinned: Pinned,
     sweeper: Sweeper,
-    memory: IcmpMemory,
-}
-
-/// The ICMP errors about connections, which the table does not remember.
-#[derive(Debug, Default)]
-struct IcmpMemory {
-    /// By the connection's tuple and when it began.
-    errors: HashMap<(Tuple, u64), Vec<IcmpError>>,
-}
-
-/// Connections whose ICMP errors are remembered, and errors of each: whoever floods with errors
-/// gets no more memory than this.
-const MOST_CONNECTIONS: usize = 65_536;
-/// See [`MOST_CONNECTIONS`].
-const MOST_ERRORS: usize = 16;
-
-impl IcmpMemory {
-    /// Remembers an error, and returns all about its connection, the last one last.
-    fn note(&mut self, tuple: &Tuple, created: u64, error: IcmpError) -> Vec<IcmpError> {
-        let known = self.errors.len();
-        match self.errors.entry((*tuple, created)) {
-            hash_map::Entry::Vacant(_) if known >= MOST_CONNECTIONS => vec![error],
-            errors => {
-                let errors = errors.or_default();
-                if errors.len() >= MOST_ERRORS {
-                    errors.remove(0);
-                }
-                errors.push(error);
-                errors.clone()
-            }
-        }
-    }
-
-    fn about(&self, tuple: &Tuple, created: u64) -> Vec<IcmpError> {
-        let errors = self.errors.get(&(*tuple, created));
-        errors.cloned().unwrap_or_default()
-    }
-
-    /// As [`Self::about`], for the last time.
-    fn take(&mut self, tuple: &Tuple, created: u64) -> Vec<IcmpError> {
-        self.errors.remove(&(*tuple, created)).unwrap_or_default()
-    }
+    log: IcmpLog,
 }
 
 impl Watcher {
-    /// Begins to read.
+    /// Starts reading.
     ///
     /// # Errors
-    /// [`Error::NoTracker`], [`Error::Ended`], [`Error::Watched`] if somebody else reads, [`Error::Missing`] without
-    /// the privilege.
+    /// [`Error::NoTracker`], [`Error::Ended`], [`Error::Watched`] if another process reads,
+    /// [`Error::Untrusted`] if other users can change the folder, [`Error::Missing`] without the
+    /// privilege.
     pub fn start(folder: &Folder) -> Result<Self, Error> {
         let mut pinned = Pinned::open(folder)?;
         if !pinned.is_running() {
@@ -89,8 +47,8 @@ impl Watcher {
         let mut tries = 3;
         let events = loop {
             match pinned.kernel_mut().events() {
-                // 'flowkeep run' sweeps while nobody watches, and is told from a reader by nothing
-                // but how long it takes.
+                // While 'flowkeep run' removes expired connections, which takes a moment, it keeps
+                // readers out.
                 Err(bpf::Error::Watched) if tries > 0 => {
                     tries -= 1;
                     sleep(Duration::from_millis(50));
@@ -107,50 +65,59 @@ impl Watcher {
             events,
             pinned,
             sweeper: Sweeper::default(),
-            memory: IcmpMemory::default(),
+            log: IcmpLog::default(),
         })
     }
 
-    /// Tells `each` of the events that are there, up to a limit, each with the packet of the
-    /// connection that it comes from, if it comes from one.
+    /// Calls `each` for the events that have arrived, up to a limit, with the packet that caused the
+    /// event, if it belongs to the connection.
     pub fn read(&mut self, mut each: impl FnMut(&Event, Option<&bpf::Packet>)) {
         let view = self.pinned.view(true);
         for event in self.events.by_ref().take(BATCH) {
-            if let Some(told) = describe(&view, &mut self.memory, &event) {
-                // The packet of what was replaced is that of the connection that took its place.
-                let own = !matches!(event.kind, Kind::Evicted(_));
-                each(&told, own.then_some(&event.packet));
+            if let Some(described) = describe(&view, &mut self.log, &event) {
+                // The packet of an eviction belongs to the connection that took the slot.
+                let is_own = !matches!(event.kind, Kind::Evicted(_));
+                each(&described, is_own.then_some(&event.packet));
             }
         }
     }
 
-    /// Removes connections that have expired, for as long as the budget lasts, and tells `each`
-    /// of their expiries. A call goes on where the one before has ended.
+    /// Removes expired connections until the budget is used up, and calls `each` for their events.
+    /// The next call continues.
     pub fn sweep(&mut self, budget: Duration, mut each: impl FnMut(&Event)) {
         let view = self.pinned.view(true);
         let table = self.pinned.kernel().table();
-        let memory = &mut self.memory;
+        let log = &mut self.log;
         self.sweeper.sweep(table, budget, |tuple, entry| {
-            if let Some(event) = expiry(&view, memory, tuple, entry) {
+            if let Some(event) = expiry(&view, log, tuple, entry) {
                 each(&event);
             }
         });
     }
 
-    /// Makes sure that the tracker has not ended.
+    /// Makes sure that the tracker is still in its folder.
     ///
     /// # Errors
     /// [`Error::Ended`].
-    pub fn lives(&self) -> Result<(), Error> {
-        self.pinned.lives()
+    pub fn check_alive(&self) -> Result<(), Error> {
+        self.pinned.check_alive()
     }
 
-    /// How many events were lost since it began, because they came faster than they were read.
+    /// How many events were dropped since this began to read, because they arrived faster than they
+    /// were read.
     ///
     /// # Errors
     /// [`Error::Kernel`].
     pub fn lost(&self) -> Result<u64, Error> {
         Ok(self.events.lost()?)
+    }
+}
+
+impl Watcher {
+    /// For how long no events were sent, because this process was stopped or the machine suspended.
+    #[must_use]
+    pub fn lapsed(&self) -> Duration {
+        self.events.lapsed()
     }
 }
 
@@ -161,12 +128,12 @@ impl AsFd for Watcher {
     }
 }
 
-/// An event as people know it, if there is one to tell of.
-fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<Event> {
+/// Describes an event, if it is one to report.
+fn describe(view: &View, log: &mut IcmpLog, event: &bpf::Event) -> Option<Event> {
     let packet = &event.packet;
-    let time = view.wall(event.time);
+    let time = view.clock.of_tick(event.time);
     let tuple = &event.tuple;
-    let entry = event.entry.unwrap_or_else(|| by_packet(event));
+    let entry = event.entry.unwrap_or_else(|| entry_from_packet(event));
     let (kind, icmp_errors) = match event.kind {
         Kind::Changed(Change::Related) => {
             let [icmp_type, code] = packet.icmp;
@@ -177,24 +144,24 @@ fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<
                 code,
             };
             let errors = match event.entry {
-                Some(entry) => memory.note(tuple, entry.created, error),
-                // It has gone, and nobody would forget them.
+                Some(entry) => log.add(tuple, entry.created, error),
+                // The connection is gone, so nothing would remove them.
                 None => vec![error],
             };
             (Change::Related.into(), errors)
         }
-        Kind::Changed(change) => (change.into(), memory.about(tuple, entry.created)),
-        Kind::Refused(_) => (EventKind::Refused, Vec::new()),
-        Kind::Evicted(EvictReason::Closed | EvictReason::Unanswered) => {
-            (EventKind::Evicted, memory.take(tuple, entry.created))
+        Kind::Changed(change) => (change.into(), log.about(tuple, entry.created)),
+        Kind::Rejected(_) => (EventKind::Rejected, Vec::new()),
+        Kind::Evicted(EvictReason::Closed | EvictReason::Unassured) => {
+            (EventKind::Evicted, log.take(tuple, entry.created))
         }
         Kind::Evicted(EvictReason::Expired | EvictReason::Overwritten) => {
             let expired = entry.progress.expired((event.time / SECOND) as u32);
             if expired {
-                return expiry(view, memory, tuple, &entry);
+                return expiry(view, log, tuple, &entry);
             }
-            // It begins again, which is an event of its own.
-            memory.take(tuple, entry.created);
+            // The connection begins again, which is another event.
+            log.take(tuple, entry.created);
             return None;
         }
     };
@@ -202,29 +169,28 @@ fn describe(view: &View, memory: &mut IcmpMemory, event: &bpf::Event) -> Option<
         time,
         kind,
         tcp_flags: packet.tcp_flags,
-        connection: view.connection_with(tuple, &entry, icmp_errors)?,
+        connection: view.connection(tuple, &entry, icmp_errors)?,
     })
 }
 
-/// The expiry of an entry, when its timeout had passed; none if it made room for one that began
-/// under its tuple, which is an event of its own.
-fn expiry(view: &View, memory: &mut IcmpMemory, tuple: &Tuple, entry: &Entry) -> Option<Event> {
-    let icmp_errors = memory.take(tuple, entry.created);
-    if Ended::new(tuple, entry).is_retired() {
+/// The expiry of an entry, at the time when its timeout passed; `None` if it was ended by another
+/// connection under its tuple, which is another event.
+fn expiry(view: &View, log: &mut IcmpLog, tuple: &Tuple, entry: &Entry) -> Option<Event> {
+    let icmp_errors = log.take(tuple, entry.created);
+    if FlowSummary::new(tuple, entry).is_retired(&view.clock) {
         return None;
     }
-    let time = (u64::from(entry.progress.lifetime) + 1) * SECOND;
     Some(Event {
-        time: view.wall(time),
+        time: view.expiry(entry.progress.lifetime),
         kind: EventKind::Expired,
         tcp_flags: 0,
-        connection: view.connection_with(tuple, entry, icmp_errors)?,
+        connection: view.connection(tuple, entry, icmp_errors)?,
     })
 }
 
-/// The entry of a connection that has none, as far as it is known by the event's packet: it was
-/// refused, or others have deleted it, or evicted it, between the packet and its event.
-fn by_packet(event: &bpf::Event) -> Entry {
+/// What the event's packet says about a connection without an entry: it was rejected, or it was
+/// removed between the packet and its event.
+fn entry_from_packet(event: &bpf::Event) -> Entry {
     let packet = &event.packet;
     let mut entry = Entry {
         created: event.time,
@@ -236,7 +202,7 @@ fn by_packet(event: &bpf::Event) -> Entry {
     if is_reply {
         entry.progress.entry_flags = EntryFlags::REPLIED;
     }
-    // An error's packet is not one of its connection.
+    // The packet of an ICMP error does not belong to the connection.
     if packet.status == Status::Related {
         return entry;
     }
@@ -244,8 +210,8 @@ fn by_packet(event: &bpf::Event) -> Entry {
         packets: u64::from(packet.packets),
         bytes: packet.length,
     };
-    // The originator's packets are received where the connection comes in, the responder's where
-    // it goes out.
+    // Of an incoming connection the originator's packets are received, of an outgoing one the
+    // responder's.
     if event.tuple.flags().contains(Flags::IN) != is_reply {
         (entry.rx, entry.progress.rx_flags) = (counters, packet.tcp_flags);
     } else {
@@ -258,23 +224,25 @@ fn by_packet(event: &bpf::Event) -> Entry {
 mod tests {
     use flowkeep_bpf::{Device, Hook, Packet};
     use flowkeep_core::error::Refusal;
-    use flowkeep_core::settings::Settings;
     use flowkeep_core::tuple::Address;
 
     use super::*;
-    use crate::connection::{State, Timestamp, Traffic};
+    use crate::connection::{ConnectionState, TableClock, Timestamp, Traffic};
 
-    /// At which second the kernel's clock stands, and the Unix epoch at its start.
+    /// The second of the programs' clock, and the Unix time of its zero.
     const NOW: u32 = 1000;
     const EPOCH: u64 = 1_600_000_000 * SECOND;
 
     fn view() -> View {
         View {
+            clock: TableClock {
+                tick_zero: Timestamp(EPOCH),
+                ticks_per_second: SECOND,
+                second: (0, Timestamp(EPOCH)),
+            },
             now: NOW,
-            ticks_per_second: SECOND,
-            epoch: EPOCH,
-            settings: Settings::default(),
             expired: true,
+            icmp_refuses: false,
         }
     }
 
@@ -327,23 +295,23 @@ mod tests {
 
     #[test]
     fn a_new_connection_is_described_in_the_time_of_day() {
-        let told = describe(
+        let found = describe(
             &view(),
-            &mut IcmpMemory::default(),
+            &mut IcmpLog::default(),
             &event(Kind::Changed(Change::New), NOW + 60),
         );
-        let told = told.expect("an event");
-        assert_eq!(told.kind, EventKind::Changed(Change::New));
-        assert_eq!(told.time, Timestamp(EPOCH + u64::from(NOW) * SECOND + 7));
-        let connection = told.connection;
+        let found = found.expect("an event");
+        assert_eq!(found.kind, EventKind::Changed(Change::New));
+        assert_eq!(found.time, Timestamp(EPOCH + u64::from(NOW) * SECOND + 7));
+        let connection = found.connection;
         assert_eq!(connection.originator, ([192, 0, 2, 1], 40_000).into());
         assert_eq!(connection.responder, ([192, 0, 2, 2], 53).into());
-        assert_eq!(connection.start, told.time);
+        assert_eq!(connection.start, found.time);
         assert_eq!((connection.sent.packets, connection.sent.bytes), (1, 48));
     }
 
     #[test]
-    fn an_icmp_error_is_told_with_its_sender() {
+    fn an_icmp_error_is_reported_with_its_sender() {
         let mut event = event(Kind::Changed(Change::Related), NOW + 60);
         event.packet.tuple = Tuple::new(
             Address::from_v4([192, 0, 2, 1]),
@@ -354,48 +322,32 @@ mod tests {
             Flags::RELATED,
         );
         event.packet.icmp = [3, 1];
-        let mut memory = IcmpMemory::default();
-        let told = describe(&view(), &mut memory, &event).expect("an event");
-        let error = told.connection.icmp_errors.first().expect("an error");
+        let mut log = IcmpLog::default();
+        let found = describe(&view(), &mut log, &event).expect("an event");
+        let error = found.connection.icmp_errors.first().expect("an error");
         assert_eq!(error.sender.to_string(), "203.0.113.9");
         assert_eq!((error.icmp_type, error.code), (3, 1));
-        assert_eq!(told.connection.state, State::Refused);
-        // And remembered, until it is gone.
+        assert_eq!(
+            found.connection.state,
+            ConnectionState::Unanswered,
+            "as in a list"
+        );
+        // It is kept until the connection is gone.
         let (tuple, entry) = (event.tuple, event.entry.expect("an entry"));
-        let gone = expiry(&view(), &mut memory, &tuple, &entry).expect("an event");
-        assert_eq!(gone.connection.icmp_errors, told.connection.icmp_errors);
-        assert_eq!(memory.errors.len(), 0);
+        let ended = expiry(&view(), &mut log, &tuple, &entry).expect("an event");
+        assert_eq!(ended.connection.icmp_errors, found.connection.icmp_errors);
+        assert!(log.is_empty());
     }
 
     #[test]
-    fn a_flood_of_icmp_errors_takes_little_memory() {
-        let error = |number| IcmpError {
-            time: Timestamp(number),
-            sender: [192, 0, 2, 1].into(),
-            icmp_type: 3,
-            code: 1,
-        };
-        let mut memory = IcmpMemory::default();
-        let tuple = event(Kind::Refused(Refusal::Full), 0).tuple;
-        for number in 1..=2 * MOST_CONNECTIONS as u64 {
-            memory.note(&tuple, number, error(number));
-            memory.note(&tuple, 1, error(number));
-        }
-        assert_eq!(memory.errors.len(), MOST_CONNECTIONS);
-        let about = memory.about(&tuple, 1);
-        assert_eq!(about.len(), MOST_ERRORS);
-        assert_eq!(about.last(), Some(&error(2 * MOST_CONNECTIONS as u64)));
-    }
-
-    #[test]
-    fn what_is_replaced_has_expired_or_was_evicted_or_begins_again() {
+    fn a_connection_that_gives_its_slot_has_expired_or_was_evicted_or_begins_again() {
         let kind_of = |why, lifetime, last_seen| {
             let mut event = event(Kind::Evicted(why), lifetime);
             let entry = event.entry.as_mut().expect("an entry");
             entry.created = 7;
             entry.last_seen = u64::from(last_seen) * SECOND;
-            let told = describe(&view(), &mut IcmpMemory::default(), &event);
-            told.map(|event| (event.kind, event.time.0))
+            let found = describe(&view(), &mut IcmpLog::default(), &event);
+            found.map(|event| (event.kind, event.time.0))
         };
         let kind = |why, lifetime| kind_of(why, lifetime, NOW - 65);
         let now = EPOCH + u64::from(NOW) * SECOND + 7;
@@ -419,7 +371,7 @@ mod tests {
                 Some((EventKind::Evicted, now)),
             ),
             (
-                EvictReason::Unanswered,
+                EvictReason::Unassured,
                 NOW + 5,
                 Some((EventKind::Evicted, now)),
             ),
@@ -427,23 +379,20 @@ mod tests {
             assert_eq!(kind(why, lifetime), expected, "{why:?}, {lifetime}");
         }
         let cut = kind_of(EvictReason::Expired, NOW - 5, NOW);
-        assert_eq!(
-            cut, None,
-            "its lifetime was cut for one that began under its tuple"
-        );
+        assert_eq!(cut, None, "another connection under its tuple ended it");
     }
 
     #[test]
-    fn what_has_gone_before_its_event_is_known_by_its_packet() {
+    fn a_connection_removed_before_its_event_is_described_by_its_packet() {
         let mut event = event(Kind::Changed(Change::Reply), NOW + 60);
         event.entry = None;
         event.packet.status = Status::Reply;
-        let mut memory = IcmpMemory::default();
-        let told = describe(&view(), &mut memory, &event).expect("an event");
-        assert_eq!(told.kind, EventKind::Changed(Change::Reply));
-        let connection = told.connection;
+        let mut log = IcmpLog::default();
+        let found = describe(&view(), &mut log, &event).expect("an event");
+        assert_eq!(found.kind, EventKind::Changed(Change::Reply));
+        let connection = found.connection;
         assert_eq!(connection.originator, ([192, 0, 2, 1], 40_000).into());
-        assert_eq!(connection.state, State::Answered);
+        assert_eq!(connection.state, ConnectionState::Answered);
         assert_eq!(
             (connection.sent.packets, connection.received.packets),
             (0, 1)
@@ -453,20 +402,24 @@ mod tests {
         event.kind = Kind::Changed(Change::Related);
         event.packet.status = Status::Related;
         event.packet.icmp = [3, 1];
-        let told = describe(&view(), &mut memory, &event).expect("an event");
-        assert_eq!(told.connection.state, State::Refused);
-        assert_eq!(told.connection.icmp_errors.len(), 1);
-        assert_eq!(told.connection.sent, Traffic::default());
-        assert_eq!(memory.errors.len(), 0, "there is nothing left to forget");
+        let found = describe(&view(), &mut log, &event).expect("an event");
+        assert_eq!(
+            found.connection.state,
+            ConnectionState::Unanswered,
+            "as in a list"
+        );
+        assert_eq!(found.connection.icmp_errors.len(), 1);
+        assert_eq!(found.connection.sent, Traffic::default());
+        assert!(log.is_empty(), "nothing would remove them");
     }
 
     #[test]
-    fn what_is_refused_is_known_by_its_packet() {
-        let mut event = event(Kind::Refused(Refusal::Full), 0);
+    fn a_rejected_connection_is_described_by_its_packet() {
+        let mut event = event(Kind::Rejected(Refusal::Full), 0);
         event.entry = None;
-        let told = describe(&view(), &mut IcmpMemory::default(), &event).expect("an event");
-        assert_eq!(told.kind, EventKind::Refused);
-        let Traffic { packets, bytes } = told.connection.sent;
+        let found = describe(&view(), &mut IcmpLog::default(), &event).expect("an event");
+        assert_eq!(found.kind, EventKind::Rejected);
+        let Traffic { packets, bytes } = found.connection.sent;
         assert_eq!((packets, bytes), (1, 48));
     }
 }

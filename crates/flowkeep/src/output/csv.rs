@@ -1,12 +1,12 @@
-//! CSV (RFC 4180, lines ended by a line feed), with a header.
+//! CSV (RFC 4180, but lines end with a line feed), with a header line.
 
 use std::io::{self, Write};
 
 use super::record::{flat, time};
-use super::{Content, Output, Report, tcp_flags};
+use super::{Content, Ending, Output, tcp_flags};
 use crate::connection::{Connection, Event};
 
-/// A header line, then one line for each connection or event. There is no summary.
+/// A header line, then a line for each connection or event. CSV cannot hold a summary.
 #[derive(Debug)]
 pub struct Csv<W: Write> {
     out: ::csv::Writer<W>,
@@ -70,12 +70,12 @@ impl<W: Write> Output for Csv<W> {
         self.out.flush()
     }
 
-    fn finish(mut self: Box<Self>, _: Option<&Report<'_>>) -> io::Result<()> {
+    fn finish(mut self: Box<Self>, _: Option<&Ending<'_>>) -> io::Result<()> {
         self.out.flush()
     }
 }
 
-/// The failure below, so that its kind is seen: csv's own conversion hides a broken pipe.
+/// The error of the writer below. csv's own conversion hides its kind, such as a broken pipe.
 fn io_error(error: ::csv::Error) -> io::Error {
     match error.into_kind() {
         ::csv::ErrorKind::Io(error) => error,

@@ -1,10 +1,10 @@
-//! Numbers and times as people read them.
+//! Numbers and times for people.
 
 use std::fmt;
 
 use crate::connection::Timestamp;
 
-/// A number of bytes as people read it: `512 B`, `1.5 KiB`.
+/// A number of bytes: `512 B`, `1.5 KiB`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes(pub u64);
 
@@ -47,7 +47,7 @@ impl fmt::Display for Elapsed {
     }
 }
 
-/// A fixed-point number, cut rather than rounded: 59.999 s must not become a minute.
+/// A fixed-point number, truncated: rounding would turn 59.999 s into a minute.
 fn decimal(f: &mut fmt::Formatter<'_>, value: u64, scale: u64, unit: &str) -> fmt::Result {
     let digits = scale.ilog10() as usize;
     write!(f, "{}.{:0digits$} {unit}", value / scale, value % scale)

@@ -1,122 +1,50 @@
-//! JSON: one object, or one object a line.
+//! JSON.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::record::{Flags, full, seconds, time};
-use super::{Content, Output, Report};
+use super::record::{event_record, full, summary_record};
+use super::{Content, Ending, Output};
 use crate::connection::{Connection, Event};
-use crate::protocol::Protocol;
 
-/// One object: `{"connections": [...], "summary": {...}}`, with `events` for `connections` where
-/// those are asked for. Elements are written one a line as they come.
+/// One object: `{"connections": [...], "summary": {...}}`; with [`Content::Events`] the list is
+/// called `events`. Elements are written one a line as they come.
+///
+/// Nothing is written before the first element or the end, so that a command that fails writes no
+/// half of an object.
 #[derive(Debug)]
 pub struct Json<W> {
     out: W,
     content: Content,
-    empty: bool,
-}
-
-/// One object a line for each connection or event, all alike: a summary is written only where
-/// it is the whole content.
-#[derive(Debug)]
-pub struct Ndjson<W> {
-    out: W,
-    content: Content,
-}
-
-#[derive(Serialize)]
-struct EventRecord<C> {
-    time: String,
-    event: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tcp_flags: Option<Flags>,
-    connection: C,
-}
-
-fn event_record(event: &Event) -> impl Serialize {
-    let tcp = Protocol(event.connection.protocol) == Protocol::TCP;
-    EventRecord {
-        time: time(event.time),
-        event: event.kind.name(),
-        tcp_flags: tcp.then_some(Flags(event.tcp_flags)),
-        connection: full(&event.connection),
-    }
-}
-
-#[derive(Serialize)]
-struct SummaryRecord<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    packets: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<u64>,
-    first: Option<String>,
-    last: Option<String>,
-    connections: u64,
-    by_protocol_and_state: Vec<Cell>,
-    errors: BTreeMap<&'a str, u64>,
-    shown: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    elapsed: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    packets_per_second: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct Cell {
-    protocol: String,
-    state: &'static str,
-    connections: u64,
-}
-
-fn summary_record<'a>(report: &Report<'a>) -> SummaryRecord<'a> {
-    let summary = report.summary;
-    SummaryRecord {
-        packets: report.elapsed.map(|_| summary.packets),
-        bytes: report.elapsed.map(|_| summary.bytes),
-        first: summary.first.map(time),
-        last: summary.last.map(time),
-        connections: summary.connections,
-        by_protocol_and_state: summary
-            .by_protocol_and_state
-            .iter()
-            .map(|(&(protocol, state), &connections)| Cell {
-                protocol: Protocol(protocol).to_string(),
-                state: state.name(),
-                connections,
-            })
-            .collect(),
-        errors: summary.errors.iter().copied().collect(),
-        shown: report.shown,
-        elapsed: (report.elapsed)
-            .map(|elapsed| seconds(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))),
-        packets_per_second: report.rate().map(f64::round),
-    }
+    /// Elements were written.
+    begun: bool,
 }
 
 impl<W: Write> Json<W> {
     /// Writes to `out`.
-    ///
-    /// # Errors
-    /// If writing fails.
-    pub fn new(mut out: W, content: Content) -> io::Result<Self> {
-        match content.name() {
-            Some(name) => write!(out, "{{\"{name}\": [")?,
-            None => write!(out, "{{")?,
-        }
-        Ok(Self {
+    pub const fn new(out: W, content: Content) -> Self {
+        Self {
             out,
             content,
-            empty: true,
-        })
+            begun: false,
+        }
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        match self.content.name() {
+            Some(name) => write!(self.out, "{{\"{name}\": ["),
+            None => write!(self.out, "{{"),
+        }
     }
 
     fn element(&mut self, element: &impl Serialize) -> io::Result<()> {
-        self.out
-            .write_all(if self.empty { b"\n" } else { b",\n" })?;
-        self.empty = false;
+        if !std::mem::replace(&mut self.begun, true) {
+            self.begin()?;
+            self.out.write_all(b"\n")?;
+        } else {
+            self.out.write_all(b",\n")?;
+        }
         Ok(serde_json::to_writer(&mut self.out, element)?)
     }
 }
@@ -134,50 +62,114 @@ impl<W: Write> Output for Json<W> {
         self.out.flush()
     }
 
-    fn finish(mut self: Box<Self>, report: Option<&Report<'_>>) -> io::Result<()> {
-        let list = self.content.name().is_some();
-        if list {
-            self.out.write_all(if self.empty { b"]" } else { b"\n]" })?;
+    fn finish(mut self: Box<Self>, ending: Option<&Ending<'_>>) -> io::Result<()> {
+        if !self.begun {
+            self.begin()?;
         }
-        if let Some(report) = report {
-            let comma = if list { ",\n" } else { "" };
+        let has_list = self.content.name().is_some();
+        if has_list {
+            self.out.write_all(if self.begun { b"\n]" } else { b"]" })?;
+        }
+        if let Some(ending) = ending {
+            let comma = if has_list { ",\n" } else { "" };
             write!(self.out, "{comma}\"summary\": ")?;
-            serde_json::to_writer(&mut self.out, &summary_record(report))?;
+            serde_json::to_writer(&mut self.out, &summary_record(ending))?;
         }
         self.out.write_all(b"}\n")?;
         self.out.flush()
     }
 }
 
-impl<W: Write> Ndjson<W> {
-    /// Writes to `out`.
-    pub const fn new(out: W, content: Content) -> Self {
-        Self { out, content }
-    }
-
-    fn line(&mut self, value: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, value)?;
-        self.out.write_all(b"\n")
-    }
+/// Writes the findings of [`check`](crate::live::check()) as a list.
+///
+/// # Errors
+/// If writing fails.
+#[cfg(target_os = "linux")]
+pub fn findings(findings: &[crate::live::Finding], out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, findings)?;
+    writeln!(out)?;
+    out.flush()
 }
 
-impl<W: Write> Output for Ndjson<W> {
-    fn connection(&mut self, connection: &Connection) -> io::Result<()> {
-        self.line(&full(connection))
+/// Writes statistics of a live tracker as one line.
+///
+/// # Errors
+/// If writing fails.
+#[cfg(target_os = "linux")]
+pub fn statistics(statistics: &crate::live::Statistics<'_>, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &live::record(statistics))?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+#[cfg(target_os = "linux")]
+mod live {
+    use std::collections::BTreeMap;
+
+    use serde::Serialize;
+
+    use super::super::human::Rfc3339;
+    use crate::live::{Mode, Rates, Statistics};
+
+    #[derive(Serialize)]
+    pub(super) struct Record<'a> {
+        time: String,
+        interfaces: Vec<Interface<'a>>,
+        capacity: u64,
+        connections: u64,
+        by_state: BTreeMap<&'static str, u64>,
+        expired: u64,
+        entries: BTreeMap<&'static str, u64>,
+        packets_not_tracked: BTreeMap<&'static str, u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        per_second: Option<PerSecond>,
     }
 
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.line(&event_record(event))
+    #[derive(Serialize)]
+    struct Interface<'a> {
+        name: &'a str,
+        forward: bool,
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+    #[derive(Serialize)]
+    struct PerSecond {
+        new: f64,
+        evicted: f64,
+        rejected: f64,
     }
 
-    fn finish(mut self: Box<Self>, report: Option<&Report<'_>>) -> io::Result<()> {
-        if let (Content::Summary, Some(report)) = (self.content, report) {
-            self.line(&summary_record(report))?;
+    pub(super) fn record<'a>(statistics: &Statistics<'a>) -> Record<'a> {
+        let totals = statistics.totals;
+        let interfaces = statistics.interfaces.iter();
+        Record {
+            time: Rfc3339(totals.time).to_string(),
+            interfaces: interfaces
+                .map(|(name, mode)| Interface {
+                    name,
+                    forward: *mode == Mode::Gateway,
+                })
+                .collect(),
+            capacity: totals.capacity,
+            connections: totals.connections(),
+            by_state: totals.by_state().map(|(state, n)| (state.name(), n)).into(),
+            expired: totals.census.expired,
+            entries: totals.entries().into(),
+            packets_not_tracked: totals
+                .errors()
+                .map(|(error, n)| (error.name(), n))
+                .collect(),
+            per_second: statistics.rates.map(|rates| {
+                let Rates {
+                    created,
+                    evicted,
+                    rejected,
+                } = rates;
+                PerSecond {
+                    new: created,
+                    evicted,
+                    rejected,
+                }
+            }),
         }
-        self.out.flush()
     }
 }

@@ -1,22 +1,26 @@
-//! Writing connections, events and a summary, for people and for programs.
+//! Writing connections, events, summaries and statistics, for people and for programs. Each format
+//! has one module:
 //!
-//! | format | order of connections | summary |
-//! | --- | --- | --- |
-//! | [`Table`] | by start | at the end |
-//! | [`Json`] | as given | in the same object |
-//! | [`Ndjson`] | as given | none, or alone |
-//! | [`Csv`] | as given | none |
+//! | format | module | connections, in the order of | summary | events | statistics |
+//! | --- | --- | --- | --- | --- | --- |
+//! | table | [`table`] | starts | after them | one line each | yes |
+//! | JSON | [`json`] | the calls | in the same object | in one object | one object a line |
+//! | NDJSON | [`ndjson`] | the calls | only alone | one object a line | |
+//! | CSV | [`csv`] | the calls | | one line each | |
+//! | OpenMetrics | `prometheus` | | | | yes |
 //!
-//! All but the table write each connection at once and keep nothing; the table keeps a copy of
-//! each, to sort them and to know how wide its columns are.
+//! All but the table write each connection at once and keep nothing. The table keeps a copy of each,
+//! to sort them and to know how wide its columns are. [`human`] has numbers and times for people,
+//! `record` the fields that the machine formats share.
 
-mod csv;
-mod grid;
-mod human;
-mod json;
+pub mod csv;
+pub mod human;
+pub mod json;
+pub mod ndjson;
+#[cfg(all(feature = "command", target_os = "linux"))]
+pub mod prometheus;
 mod record;
-mod summary;
-mod table;
+pub mod table;
 #[cfg(test)]
 mod tests;
 
@@ -25,19 +29,11 @@ use std::time::Duration;
 
 pub use self::csv::Csv;
 pub use self::human::{Bytes, Count};
-pub use self::json::{Json, Ndjson};
+pub use self::json::Json;
+pub use self::ndjson::Ndjson;
 pub use self::table::Table;
 
-#[cfg(target_os = "linux")]
-pub(crate) use self::{
-    grid::{Align, Grid},
-    human::Rfc3339,
-    summary::write_grid,
-    table::TITLE,
-};
-
-use crate::connection::{Connection, Event};
-use crate::replay::Summary;
+use crate::connection::{Connection, Event, Summary};
 
 /// What to write before the summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +47,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// What the elements are called, if there are any.
+    /// The name of the list in JSON, if there is one.
     const fn name(self) -> Option<&'static str> {
         match self {
             Self::Connections => Some("connections"),
@@ -76,32 +72,32 @@ pub trait Output {
     /// If writing fails.
     fn event(&mut self, event: &Event) -> io::Result<()>;
 
-    /// Hands on what was written so far, for a reader who waits for it.
+    /// Flushes what was written so far.
     ///
     /// # Errors
     /// If writing fails.
     fn flush(&mut self) -> io::Result<()>;
 
-    /// Writes what is left: kept connections, closing brackets, the summary if one is given and
-    /// the format has a place for it. Flushes.
+    /// Writes what is left: connections that were kept, closing brackets, and the summary, if there
+    /// is one and the format can hold it. Flushes.
     ///
     /// # Errors
     /// If writing fails.
-    fn finish(self: Box<Self>, report: Option<&Report<'_>>) -> io::Result<()>;
+    fn finish(self: Box<Self>, ending: Option<&Ending<'_>>) -> io::Result<()>;
 }
 
-/// What there is to say at the end.
+/// What the summary is written from.
 #[derive(Clone, Copy, Debug)]
-pub struct Report<'a> {
-    /// What the replay counted.
+pub struct Ending<'a> {
+    /// What was counted.
     pub summary: &'a Summary,
     /// Connections or events written, after filters.
     pub shown: u64,
-    /// How long the replay took; `None` if packets were not what was read, as of a saved table.
+    /// How long a replay took; `None` if no packets were read, as from a table.
     pub elapsed: Option<Duration>,
 }
 
-impl Report<'_> {
+impl Ending<'_> {
     /// Packets replayed in a second.
     fn rate(&self) -> Option<f64> {
         let seconds = self.elapsed?.as_secs_f64();
@@ -113,8 +109,7 @@ impl Report<'_> {
     }
 }
 
-/// TCP flags (RFC 9293 section 3.1), from the lowest bit on: bit, name, and letter as tcpdump has
-/// it.
+/// TCP flags (RFC 9293, section 3.1), from the lowest bit on: bit, name, and tcpdump's letter.
 const TCP_FLAGS: [(u8, &str, char); 8] = [
     (0x01, "fin", 'F'),
     (0x02, "syn", 'S'),

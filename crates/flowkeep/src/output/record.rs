@@ -1,23 +1,23 @@
-//! A connection as fields with names, the same in every machine format.
+//! Connections, events and summaries as fields with names, the same in every machine format.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use super::TCP_FLAGS;
 use super::human::Rfc3339;
-use crate::connection::{Connection, IcmpError, Timestamp};
-use crate::icmp::IcmpKind;
+use super::{Ending, TCP_FLAGS};
+use crate::connection::{Connection, Event, IcmpError, Timestamp};
 use crate::protocol::Protocol;
 
-/// Bytes, packets and ports as integers, times as RFC 3339 in UTC, durations in seconds. `E` is
-/// what a format makes of the ICMP errors, `D` of the duration.
+/// A connection. Bytes, packets and ports are integers, times RFC 3339 in UTC, durations seconds.
+/// How ICMP errors (`E`) and the duration (`D`) are written depends on the format.
 #[derive(Serialize)]
 pub(super) struct Record<E, D> {
     #[serde(serialize_with = "text")]
     protocol: Protocol,
     originator: IpAddr,
-    /// An ICMP echo's identifier; 0 where there is neither.
+    /// Of an ICMP echo, its identifier; 0 if there is neither.
     originator_port: u16,
     responder: IpAddr,
     responder_port: u16,
@@ -33,7 +33,7 @@ pub(super) struct Record<E, D> {
     #[serde(serialize_with = "text")]
     end: Rfc3339,
     duration: D,
-    /// Left out where none fit: not TCP, or a format of fixed columns.
+    /// Left out for other protocols than TCP, and by formats of fixed columns.
     #[serde(skip_serializing_if = "Option::is_none")]
     originator_flags: Option<Flags>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ impl<E, D> Record<E, D> {
     }
 }
 
-/// With the ICMP errors in full.
+/// A connection with its ICMP errors in full.
 pub(super) fn full(connection: &Connection) -> Record<IcmpErrors<'_>, f64> {
     let tcp = Protocol(connection.protocol) == Protocol::TCP;
     let nanoseconds = connection.end.since(connection.start);
@@ -79,7 +79,7 @@ pub(super) fn full(connection: &Connection) -> Record<IcmpErrors<'_>, f64> {
     }
 }
 
-/// In fixed columns: ICMP errors as their number.
+/// A connection in fixed columns: of the ICMP errors, the number.
 pub(super) fn flat(connection: &Connection) -> Record<usize, String> {
     let nanoseconds = connection.end.since(connection.start);
     let duration = format!(
@@ -88,6 +88,77 @@ pub(super) fn flat(connection: &Connection) -> Record<usize, String> {
         nanoseconds % 1_000_000_000
     );
     Record::new(connection, connection.icmp_errors.len(), duration)
+}
+
+/// An event, with its connection in full.
+pub(super) fn event_record(event: &Event) -> impl Serialize {
+    let tcp = Protocol(event.connection.protocol) == Protocol::TCP;
+    EventRecord {
+        time: time(event.time),
+        event: event.kind.name(),
+        tcp_flags: tcp.then_some(Flags(event.tcp_flags)),
+        connection: full(&event.connection),
+    }
+}
+
+#[derive(Serialize)]
+struct EventRecord<C> {
+    time: String,
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp_flags: Option<Flags>,
+    connection: C,
+}
+
+/// A summary.
+pub(super) fn summary_record<'a>(ending: &Ending<'a>) -> impl Serialize + use<'a> {
+    let summary = ending.summary;
+    SummaryRecord {
+        packets: ending.elapsed.map(|_| summary.packets),
+        bytes: ending.elapsed.map(|_| summary.bytes),
+        first: summary.first.map(time),
+        last: summary.last.map(time),
+        connections: summary.connections,
+        by_protocol_and_state: summary
+            .by_protocol_and_state
+            .iter()
+            .map(|(&(protocol, state), &connections)| Cell {
+                protocol: Protocol(protocol).to_string(),
+                state: state.name(),
+                connections,
+            })
+            .collect(),
+        errors: summary.errors.iter().copied().collect(),
+        shown: ending.shown,
+        elapsed: (ending.elapsed)
+            .map(|elapsed| seconds(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))),
+        packets_per_second: ending.rate().map(f64::round),
+    }
+}
+
+#[derive(Serialize)]
+struct SummaryRecord<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packets: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    first: Option<String>,
+    last: Option<String>,
+    connections: u64,
+    by_protocol_and_state: Vec<Cell>,
+    errors: BTreeMap<&'a str, u64>,
+    shown: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elapsed: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packets_per_second: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Cell {
+    protocol: String,
+    state: &'static str,
+    connections: u64,
 }
 
 /// Nanoseconds as seconds; exact to the nanosecond up to 104 days.
@@ -126,7 +197,7 @@ impl Serialize for IcmpErrors<'_> {
             sender: error.sender,
             icmp_type: error.icmp_type,
             code: error.code,
-            name: IcmpKind::of(error).name(),
+            name: error.kind().name(),
         }))
     }
 }

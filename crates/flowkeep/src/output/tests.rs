@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::connection::{Change, EventKind, IcmpError, State, Timestamp, Traffic};
+use crate::connection::{Change, ConnectionState, EventKind, IcmpError, Timestamp, Traffic};
 use crate::sample::sample;
 
 /// Output that can be looked at after its writer is gone.
@@ -34,7 +34,7 @@ fn ping() -> Connection {
         protocol: 1,
         originator: ([192, 0, 2, 1], 77).into(),
         responder: ([198, 51, 100, 3], 0).into(),
-        state: State::Refused,
+        state: ConnectionState::Refused,
         expired: true,
         received: Traffic::default(),
         start: Timestamp(1_500_000_000_000_000_000),
@@ -51,7 +51,11 @@ fn summary() -> Summary {
         first: Some(Timestamp(1_500_000_000_000_000_000)),
         last: Some(Timestamp(1_500_000_090_000_000_000)),
         connections: 1_002,
-        by_protocol_and_state: [((1, State::Refused), 2), ((6, State::Answered), 1_000)].into(),
+        by_protocol_and_state: [
+            ((1, ConnectionState::Refused), 2),
+            ((6, ConnectionState::Answered), 1_000),
+        ]
+        .into(),
         errors: vec![("truncated header", 3)],
     }
 }
@@ -63,7 +67,7 @@ fn table(out: Shared, content: Content) -> Box<dyn Output> {
 }
 
 fn json(out: Shared, content: Content) -> Box<dyn Output> {
-    Box::new(Json::new(out, content).expect("memory"))
+    Box::new(Json::new(out, content))
 }
 
 fn ndjson(out: Shared, content: Content) -> Box<dyn Output> {
@@ -95,12 +99,12 @@ fn written(make: Make, content: Content, connections: &[Connection], summarize: 
         .expect("memory");
     }
     let summary = summary();
-    let report = Report {
+    let ending = Ending {
         summary: &summary,
         shown: connections.len() as u64,
         elapsed: Some(Duration::from_millis(500)),
     };
-    output.finish(summarize.then_some(&report)).expect("memory");
+    output.finish(summarize.then_some(&ending)).expect("memory");
     let bytes = out.0.lock().expect("no other thread").clone();
     String::from_utf8(bytes).expect("text")
 }
@@ -120,9 +124,9 @@ time (UTC)  2017-07-14 02:40:00.000000 to 2017-07-14 02:41:30.000000 (1 min 30 s
 connections 1,002, 2 shown
 replayed in 500.0 ms, 2,469,134 packets/s
 
-PROTO  UNANSWERED  ANSWERED  CLOSING  CLOSED  RESET  REFUSED
-icmp            -         -        -       -      -        2
-tcp             -     1,000        -       -      -        -
+PROTO  UNANSWERED  HALF-OPEN  ANSWERED  CLOSING  CLOSED  RESET  REFUSED
+icmp            -          -         -        -       -      -        2
+tcp             -          -     1,000        -       -      -        -
 
 PACKETS  NOT TRACKED
       3  truncated header

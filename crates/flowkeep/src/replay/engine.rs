@@ -3,14 +3,12 @@
 use std::path::Path;
 
 use flowkeep_core::Error;
-use flowkeep_core::packet::{
-    FragmentKey, LinkType, Network, ipv4, ipv6, link, protocol, tcp_or_udp, transport,
-};
+use flowkeep_core::packet::{LinkType, Network, ipv4, ipv6, link, protocol, tcp_or_udp, transport};
 use flowkeep_core::rules::Rules;
 use flowkeep_core::table::Table;
 use flowkeep_core::tuple::{Family, Tuple};
 
-use super::fragments::{FragmentTracker, Waiting};
+use super::fragments::FragmentTracker;
 use super::tracking::Connections;
 use super::{Options, Summary};
 use crate::connection::{Connection, Event, Timestamp};
@@ -144,7 +142,7 @@ impl<R: Rules> Replayer<R> {
         let seen = Seen { time, length };
         let plain = matches!(network.protocol, protocol::TCP | protocol::UDP);
         if plain && network.fragment.is_none() {
-            let (tuple, tcp_flags) = tcp_or_udp(data, &network)?;
+            let (tuple, tcp_flags) = tcp_or_udp::<R, [u8]>(data, &network)?;
             self.send(&tuple, None, tcp_flags, [0; 2], seen, on_event);
             return Ok(());
         }
@@ -166,16 +164,21 @@ impl<R: Rules> Replayer<R> {
         match (parsed, network.fragment) {
             (Ok(packet), _) => {
                 let (flags, icmp) = (packet.tcp_flags, packet.icmp);
+                let mut seen = seen;
+                let earlier = self.fragments.take_earlier();
+                let earlier = earlier.map(|earlier| earlier.after::<R>(&mut seen));
                 self.send(&packet.tuple, packet.quote, flags, icmp, seen, on_event);
+                for fragment in earlier.into_iter().flatten() {
+                    match fragment {
+                        Ok((tuple, seen)) => self.send(&tuple, None, 0, [0; 2], seen, on_event),
+                        Err(error) => self.errors[error.index()] += 1,
+                    }
+                }
             }
             (Err(Error::FragmentUnknown), Some(fragment)) => {
-                let key = FragmentKey::new(&network, &fragment);
-                self.fragments.wait(Waiting { key, seen });
+                self.fragments.wait::<R>(&network, fragment, seen);
             }
             (Err(error), _) => return Err(error),
-        }
-        if self.fragments.is_ready() {
-            self.send_ready(on_event);
         }
         Ok(())
     }
@@ -222,23 +225,6 @@ impl<R: Rules> Replayer<R> {
             self.errors[error.index()] += 1;
         }
     }
-
-    /// Sends the fragments on their way whose first one has come.
-    #[cold]
-    fn send_ready(&mut self, on_event: &mut dyn FnMut(Event)) {
-        while let Some((ports, waiting)) = self.fragments.take_ready() {
-            let Waiting { key, seen } = waiting;
-            let tuple = Tuple::new(
-                key.destination,
-                key.source,
-                ports.source,
-                ports.destination,
-                ports.protocol,
-                key.family_flags(),
-            );
-            self.send(&tuple, None, 0, [0; 2], seen, on_event);
-        }
-    }
 }
 
 /// Bytes of an IP packet that begins at `at` of a frame: what its header states.
@@ -283,7 +269,7 @@ impl<R: Rules> Engine for Replayer<R> {
     }
 
     fn save(&self, path: &Path) -> Result<(), MemoryError> {
-        self.connections.table.save(path)
+        self.connections.save(path)
     }
 
     fn finish(
@@ -303,7 +289,7 @@ impl<R: Rules> Engine for Replayer<R> {
             .filter(|(_, count)| *count != 0)
             .collect();
         self.connections.for_each(|connection| {
-            summary.note(connection);
+            summary.count(connection);
             each(connection);
         });
         summary

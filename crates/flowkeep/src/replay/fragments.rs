@@ -2,7 +2,12 @@
 
 use std::collections::HashMap;
 
-use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments};
+use flowkeep_core::Error;
+use flowkeep_core::packet::{
+    Fragment, FragmentKey, FragmentPorts, Fragments, Network, later_fragment,
+};
+use flowkeep_core::rules::Rules;
+use flowkeep_core::tuple::Tuple;
 
 use super::engine::Seen;
 
@@ -14,9 +19,44 @@ const TIDY: usize = 16_384;
 
 /// A fragment whose first one has not come yet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Waiting {
-    pub(super) key: FragmentKey,
-    pub(super) seen: Seen,
+struct Waiting {
+    /// As far as its own headers tell it.
+    tuple: Tuple,
+    fragment: Fragment,
+    seen: Seen,
+}
+
+/// The fragments of a packet that came before its first one.
+#[derive(Debug)]
+pub(super) struct Earlier {
+    ports: FragmentPorts,
+    waiting: Vec<Waiting>,
+}
+
+impl Earlier {
+    /// What each is to its connection and when it was seen, or why it is not tracked.
+    ///
+    /// The first fragment, whose header says what all of them are, has to be tracked before them.
+    /// So that its connection begins when its first packet was seen, the fragments take each
+    /// other's times, in their order.
+    pub(super) fn after<R: Rules>(self, first: &mut Seen) -> Vec<Result<(Tuple, Seen), Error>> {
+        let mut judged: Vec<_> = (self.waiting.iter())
+            .map(|waiting| {
+                let tuple = later_fragment::<R>(waiting.tuple, &waiting.fragment, self.ports)?;
+                Ok((tuple, waiting.seen))
+            })
+            .collect();
+        let mut seen: Vec<_> = [first]
+            .into_iter()
+            .chain(judged.iter_mut().flatten().map(|(_, seen)| seen))
+            .collect();
+        let mut times: Vec<_> = seen.iter().map(|seen| seen.time).collect();
+        times.sort_unstable();
+        for (seen, time) in seen.iter_mut().zip(times) {
+            seen.time = time;
+        }
+        judged
+    }
 }
 
 #[derive(Debug)]
@@ -34,7 +74,7 @@ pub(super) struct FragmentTracker {
     /// Packet time, in nanoseconds.
     now: u64,
     /// Fragments whose first one has just come.
-    ready: Vec<(FragmentPorts, Waiting)>,
+    earlier: Option<Earlier>,
     /// Fragments whose first one never came.
     lost: u64,
 }
@@ -46,11 +86,16 @@ impl FragmentTracker {
     }
 
     /// Keeps a fragment until its first one comes.
-    pub(super) fn wait(&mut self, waiting: Waiting) {
+    pub(super) fn wait<R: Rules>(&mut self, network: &Network, fragment: Fragment, seen: Seen) {
         let now = self.now;
+        let waiting = Waiting {
+            tuple: network.tuple(),
+            fragment,
+            seen,
+        };
         let known = self
             .known
-            .entry(waiting.key)
+            .entry(FragmentKey::new::<R>(network, &fragment))
             .or_insert_with(|| (now, Known::Later(Vec::new())));
         if let Known::Later(list) = &mut known.1 {
             list.push(waiting);
@@ -58,15 +103,10 @@ impl FragmentTracker {
         self.tidy();
     }
 
-    /// Whether there are fragments whose first one has just come.
+    /// The fragments that came before their first one, if that has just come.
     #[inline]
-    pub(super) fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// The fragments whose first one has come, with its ports.
-    pub(super) fn take_ready(&mut self) -> Option<(FragmentPorts, Waiting)> {
-        self.ready.pop()
+    pub(super) fn take_earlier(&mut self) -> Option<Earlier> {
+        self.earlier.take()
     }
 
     /// How many fragments' first ones never came.
@@ -106,8 +146,10 @@ impl Fragments for FragmentTracker {
             if self.is_old(time) {
                 self.lost += list.len() as u64;
             } else {
-                self.ready
-                    .extend(list.into_iter().rev().map(|waiting| (ports, waiting)));
+                self.earlier = Some(Earlier {
+                    ports,
+                    waiting: list,
+                });
             }
         }
         self.tidy();

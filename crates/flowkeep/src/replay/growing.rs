@@ -1,4 +1,4 @@
-//! The table of a replay: it grows, and keeps what has ended.
+//! The table of a replay: it grows, and keeps the connections that leave it.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -8,13 +8,13 @@ use std::sync::atomic::AtomicU64;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{
-    BucketTable, EvictLimit, EvictReason, Evicted, EvictionObserver, Found, Handle, SLOTS, Seed,
-    Table, Word,
+    BucketTable, EvictLimit, EvictReason, Evicted, EvictionObserver, Existing, Found, Handle,
+    SLOTS, Seed, Stored, Table, Word,
 };
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
-use super::ended::{Ended, EndedList};
+use crate::connection::{FlowList, FlowSummary};
 use crate::memory::{MemoryError, Region};
 use crate::saved::save;
 
@@ -29,12 +29,12 @@ type Part = BucketTable<Region<false>, Archive>;
 
 /// Keeps the connections that the table lets go. Clones are the same archive.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Archive(Rc<RefCell<EndedList>>);
+pub(super) struct Archive(Rc<RefCell<FlowList>>);
 
 impl EvictionObserver for Archive {
     fn on_evict<W: Word>(&self, _: EvictReason, gone: &Evicted<'_, W>) {
-        let ended = Ended::new(&gone.tuple(), &gone.entry());
-        self.0.borrow_mut().push(ended);
+        let flow = FlowSummary::new(&gone.tuple(), &gone.entry());
+        self.0.borrow_mut().push(flow);
     }
 }
 
@@ -81,7 +81,7 @@ impl GrowingTable {
             let mut expired = Vec::new();
             for (_, tuple, entry) in self.parts[number].iter() {
                 if entry.progress.expired(now.seconds) {
-                    expired.push(Ended::new(&tuple, &entry));
+                    expired.push(FlowSummary::new(&tuple, &entry));
                 } else if larger
                     .insert(larger.hash(&tuple), &tuple, &entry, now)
                     .is_err()
@@ -124,23 +124,29 @@ impl GrowingTable {
             .map(|(_, tuple, entry)| (tuple, entry))
     }
 
-    /// Writes what is in the table to a file.
-    pub(super) fn save(&self, path: &Path) -> Result<(), MemoryError> {
+    /// Writes the entries to a file that have not expired at the second `now`.
+    pub(super) fn save(&self, path: &Path, now: u32) -> Result<(), MemoryError> {
         save(path, &self.seed, || {
-            self.iter().map(|(_, tuple, entry)| (tuple, entry))
+            self.iter()
+                .filter(|(_, _, entry)| !entry.progress.expired(now))
+                .map(|(_, tuple, entry)| (tuple, entry))
         })
     }
 
-    /// Takes an entry out of the table and into the archive.
-    pub(super) fn end(&self, tuple: &Tuple) {
+    /// Moves an entry from the table to the archive.
+    pub(super) fn archive(&self, tuple: &Tuple) {
         use flowkeep_core::table::EntryHandle as _;
         let hash = self.hash(tuple);
         let part = self.part(hash);
         if let Some(handle) = part.find(hash, tuple)
             && let Some(entry) = handle.entry()
         {
-            self.archive.0.borrow_mut().push(Ended::new(tuple, &entry));
-            part.remove(&handle);
+            self.archive
+                .0
+                .borrow_mut()
+                .push(FlowSummary::new(tuple, &entry));
+            // The second is of no use where nobody else is.
+            part.remove(&handle, 0);
         }
     }
 
@@ -149,8 +155,8 @@ impl GrowingTable {
         &self.parts[part_of(hash)]
     }
 
-    /// The connections that were let go so far, which are then the caller's.
-    pub(super) fn take_ended(&self) -> EndedList {
+    /// Takes the connections that have left the table so far.
+    pub(super) fn take_archive(&self) -> FlowList {
         self.archive.0.take()
     }
 }
@@ -196,13 +202,16 @@ impl Table for GrowingTable {
     }
 
     #[inline]
-    fn insert(
+    fn store(
         &self,
         hash: u64,
         tuple: &Tuple,
+        other: &Tuple,
         entry: &Entry,
+        existing: Existing,
         now: Instant,
-    ) -> Result<Self::Handle<'_>, Refusal> {
-        self.part(hash).insert(hash, tuple, entry, now)
+    ) -> Result<Stored<Self::Handle<'_>>, Refusal> {
+        self.part(hash)
+            .store(hash, tuple, other, entry, existing, now)
     }
 }

@@ -20,28 +20,25 @@
 //! # Ok::<(), flowkeep::memory::MemoryError>(())
 //! ```
 
-mod describe;
-mod ended;
+mod clock;
 mod engine;
-mod expiry;
+mod expiry_queue;
 mod fragments;
 mod growing;
 #[cfg(test)]
 mod tests;
 mod tracking;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use flowkeep_core::packet::LinkType;
 pub use flowkeep_core::rules::RuleSet;
 use flowkeep_core::rules::{self, Cilium18, Cilium119};
 
-use crate::connection::{Connection, Event, State, Timestamp};
+pub use crate::connection::Summary;
+use crate::connection::{Connection, Event, Timestamp};
 use crate::memory::MemoryError;
 use crate::prefix::Prefix;
-pub(crate) use describe::{SECOND, describe, ends};
-pub(crate) use ended::Ended;
 use engine::{Engine, Replayer};
 
 /// How to replay.
@@ -67,36 +64,6 @@ impl Default for Options {
             connections: 65_536,
             events: false,
         }
-    }
-}
-
-/// What a whole replay has seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Packets.
-    pub packets: u64,
-    /// Their bytes on the wire, link headers included.
-    pub bytes: u64,
-    /// Time of the earliest packet.
-    pub first: Option<Timestamp>,
-    /// Time of the latest packet.
-    pub last: Option<Timestamp>,
-    /// Connections.
-    pub connections: u64,
-    /// Connections by protocol number and state.
-    pub by_protocol_and_state: BTreeMap<(u8, State), u64>,
-    /// Packets of no connection, by what is wrong with them or why they are not tracked.
-    pub errors: Vec<(&'static str, u64)>,
-}
-
-impl Summary {
-    /// Counts a connection.
-    pub(crate) fn note(&mut self, connection: &Connection) {
-        self.connections += 1;
-        *self
-            .by_protocol_and_state
-            .entry((connection.protocol, connection.state))
-            .or_default() += 1;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the replay, on packets made for them.
 
+mod fragments;
 mod packets;
 
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use flowkeep_core::packet::LinkType;
 use self::packets::{ACK, FIN, PSH, RST, SYN, end, fragments, tcp, time_exceeded, udp};
 use super::{Options, Replay, RuleSet, Summary};
 use crate::connection::{
-    Change, Connection, Event, EventKind, IcmpError, State, Timestamp, Traffic,
+    Change, Connection, ConnectionState, Event, EventKind, IcmpError, Timestamp, Traffic,
 };
 
 /// Nanoseconds of a second.
@@ -91,7 +92,7 @@ fn whoever_sends_first_is_the_originator() {
         let sent = traffic(1, header + 8 + 10);
         let received = traffic(2, 2 * (header + 8) + 300);
         assert_eq!(only(&list), (end(one), end(other), sent, received));
-        assert_eq!(list[0].state, State::Answered);
+        assert_eq!(list[0].state, ConnectionState::Answered);
     }
 }
 
@@ -135,7 +136,7 @@ fn a_port_that_is_used_again_is_another_connection() {
     for connection in &list {
         assert_eq!(connection.sent, traffic(4, 160));
         assert_eq!(connection.received, traffic(2, 80));
-        assert_eq!(connection.state, State::Closed);
+        assert_eq!(connection.state, ConnectionState::Closed);
     }
     assert_eq!(list[1].start.since(list[0].start), SECOND);
 }
@@ -221,7 +222,7 @@ fn an_icmp_error_belongs_to_the_connection_that_it_quotes() {
     let nothing = traffic(0, 0);
     let sent = traffic(1, 128);
     assert_eq!(only(&list), (end(CLIENT), end(SERVER), sent, nothing));
-    assert_eq!(list[0].state, State::Refused);
+    assert_eq!(list[0].state, ConnectionState::Refused);
     let time = Timestamp(list[0].start.0 + SECOND / 2);
     let sender = router.into();
     let (icmp_type, code) = (11, 0);
@@ -433,7 +434,7 @@ fn the_originals_go_on_with_what_has_expired() {
         let told = replay(options, &frames);
         assert_eq!(told.connections.len(), count, "{rules:?}");
         assert_eq!(told.connections[0].originator, end(CLIENT));
-        assert_eq!(told.connections[0].state, State::Answered);
+        assert_eq!(told.connections[0].state, ConnectionState::Answered);
         let packets = told.connections.iter().map(|one| one.sent.packets);
         assert_eq!(packets.sum::<u64>(), 2);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::path::Path;
 
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
@@ -11,18 +12,17 @@ use flowkeep_core::packet::tcp;
 use flowkeep_core::rules::Rules;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{EntryHandle, Seed};
-use flowkeep_core::tracker::{
-    Change, Creation, Direction, Instant, Observation, Request, Status, Tracker, originated,
-};
-use flowkeep_core::tuple::{Flags, Tuple};
+use flowkeep_core::tracker::{Change, Direction, Instant, Request, Subject, Tracker};
+use flowkeep_core::tuple::Tuple;
 
 use super::Options;
-use super::describe::{SECOND, describe};
-use super::ended::Ended;
+use super::clock::Clock;
 use super::engine::Parsed;
-use super::expiry::Alarms;
+use super::expiry_queue::ExpiryQueue;
 use super::growing::GrowingTable;
-use crate::connection::{Connection, Event, EventKind, IcmpError, Timestamp};
+use crate::connection::{
+    Connection, Event, EventKind, FlowSummary, IcmpError, SECOND, Timestamp, View,
+};
 use crate::memory::MemoryError;
 use crate::prefix::Prefix;
 
@@ -35,25 +35,23 @@ pub(super) struct Connections<R> {
     pub(super) table: GrowingTable,
     local: Vec<Prefix>,
     icmp_errors: BTreeMap<Birth, Vec<IcmpError>>,
-    alarms: Option<Alarms>,
-    /// The latest second seen: the clock never goes back.
-    clock: u32,
-    /// When the next one begins, in nanoseconds.
-    next_second: u64,
+    /// `None` if no events are wanted.
+    expiries: Option<ExpiryQueue>,
+    clock: Clock,
     rules: PhantomData<R>,
 }
 
 impl<R: Rules> Connections<R> {
     pub(super) fn new(options: Options) -> Result<Self, MemoryError> {
         let seed = Seed::from_words([(); Seed::WORDS].map(|()| random()));
+        let settings = Settings::default();
         Ok(Self {
-            settings: Settings::default(),
             table: GrowingTable::new(options.connections, SECOND, seed)?,
             local: options.local,
             icmp_errors: BTreeMap::new(),
-            alarms: options.events.then(Alarms::default),
-            clock: 0,
-            next_second: SECOND,
+            expiries: options.events.then(ExpiryQueue::default),
+            clock: Clock::new(&settings),
+            settings,
             rules: PhantomData,
         })
     }
@@ -82,11 +80,11 @@ impl<R: Rules> Connections<R> {
     ) -> Result<(), Error> {
         let seen = parsed.seen;
         // Packets of the same second need no division.
-        if seen.time >= self.next_second {
+        if self.clock.is_due(seen.time) {
             self.tick(seen.time, on_event);
         }
         let now = Instant {
-            seconds: self.clock,
+            seconds: self.clock.now(),
             ticks: seen.time,
         };
         if let Some(quote) = quote {
@@ -109,44 +107,67 @@ impl<R: Rules> Connections<R> {
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
         let request = Request::new(direction, parsed.seen.length, now);
-        let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-        let found =
-            tracker.lookup_tuple(parsed.hash, &parsed.tuple, parsed.tcp_flags, &request, None);
-        let Some(handle) = found.handle else {
-            let tuple = found.tuple_of(&parsed.tuple, &request);
-            return self.create(parsed, tuple, found.reopened, &request, on_event);
-        };
-        if let Some(alarms) = &mut self.alarms
-            && found.status != Status::Related
-            && let Some(entry) = handle.entry()
-        {
-            let tuple = found.tuple_of(&parsed.tuple, &request);
-            // Nothing but a close brings the end nearer.
-            if is_closing(parsed.tcp_flags) && !entry.progress.alive() {
-                alarms.set(&tuple, &entry);
-            }
-            let (flags, reported) = (parsed.tcp_flags, found.monitor.is_some_and(|n| n != 0));
-            let change = change_of(
-                found.status,
-                found.reopened,
-                reported,
-                flags,
-                &tuple,
-                &entry,
+        loop {
+            let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
+            let verdict = tracker.track_tuple(
+                parsed.hash,
+                &Subject {
+                    tuple: &parsed.tuple,
+                    tcp_flags: parsed.tcp_flags,
+                    request: &request,
+                },
             );
-            if let Some(change) = change {
-                self.tell(change.into(), parsed, &tuple, &entry, on_event);
+            match verdict.reason {
+                None => {
+                    if self.expiries.is_some()
+                        && let Some(handle) = verdict.handle
+                        && let (Some(tuple), Some(entry)) = (handle.tuple(), handle.entry())
+                    {
+                        self.note(parsed, &tuple, &entry, verdict.change, on_event);
+                    }
+                    return Ok(());
+                }
+                Some(Error::NotCreated(Refusal::Full)) => self.grow(parsed, now)?,
+                Some(reason) => return Err(reason),
             }
         }
-        Ok(())
+    }
+
+    #[cold]
+    fn grow(&mut self, parsed: &Parsed, now: Instant) -> Result<(), Error> {
+        self.table
+            .grow(&parsed.tuple, now)
+            .map_err(|_| Error::NotCreated(Refusal::Full))
+    }
+
+    /// Notes what a packet has changed: when its connection expires, and what is worth an event.
+    fn note(
+        &mut self,
+        parsed: &Parsed,
+        tuple: &Tuple,
+        entry: &Entry,
+        change: Option<Change>,
+        on_event: &mut dyn FnMut(Event),
+    ) {
+        let Some(change) = change else {
+            return;
+        };
+        // Nothing but a close brings the end of a known connection nearer.
+        let sooner = match change {
+            Change::New | Change::Reopened => true,
+            _ => is_closing(parsed.tcp_flags) && !entry.progress.alive(),
+        };
+        if sooner && let Some(expiries) = &mut self.expiries {
+            expiries.push(tuple, entry);
+        }
+        self.emit(change.into(), parsed, tuple, entry, on_event);
     }
 
     /// A packet of another second than the one before: usually a later one.
     #[cold]
     fn tick(&mut self, time: u64, on_event: &mut dyn FnMut(Event)) {
-        self.clock = u32::try_from(time / SECOND).unwrap_or(u32::MAX);
-        self.next_second = (u64::from(self.clock) + 1).saturating_mul(SECOND);
-        if self.alarms.is_some() {
+        self.clock.advance(time);
+        if self.expiries.is_some() {
             self.expire(on_event);
         }
     }
@@ -164,12 +185,15 @@ impl<R: Rules> Connections<R> {
         let direction = self.direction(&quote.swapped());
         let request = Request::new(direction, parsed.seen.length, now);
         let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-        let found = tracker.relate(parsed.hash, quote, &request)?;
-        if let Some(handle) = found.handle
+        let verdict = tracker.relate(parsed.hash, quote, &request);
+        if let Some(reason) = verdict.reason {
+            return Err(reason);
+        }
+        if let Some(handle) = verdict.handle
             && let (Some(tuple), Some(entry)) = (handle.tuple(), handle.entry())
         {
             self.note_icmp_error(parsed, quote, &tuple, &entry);
-            self.tell(
+            self.emit(
                 EventKind::Changed(Change::Related),
                 parsed,
                 &tuple,
@@ -178,50 +202,6 @@ impl<R: Rules> Connections<R> {
             );
         }
         Ok(())
-    }
-
-    #[inline(never)]
-    fn create(
-        &mut self,
-        packet: &Parsed,
-        tuple: Tuple,
-        reopened: bool,
-        request: &Request,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<(), Error> {
-        // Under rules that relate by an entry of its own: an error about nothing known.
-        if tuple.flags().contains(Flags::RELATED) {
-            return Err(Error::QuoteUnknown);
-        }
-        let (mut tuple, direction) = originated(tuple, request.direction, packet.tcp_flags);
-        let creation = Creation {
-            related: true,
-            ..Creation::new(direction, packet.tcp_flags, request.length, request.now)
-        };
-        loop {
-            let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-            match tracker.create(&mut tuple, &creation) {
-                Ok(handle) => {
-                    let entry = handle.entry();
-                    if let (Some(alarms), Some(entry)) = (&mut self.alarms, entry) {
-                        alarms.set(&tuple, &entry);
-                        let kind = if reopened {
-                            EventKind::Changed(Change::Reopened)
-                        } else {
-                            EventKind::Changed(Change::New)
-                        };
-                        self.tell(kind, packet, &tuple, &entry, on_event);
-                    }
-                    return Ok(());
-                }
-                Err(Error::NotCreated(Refusal::Full)) => {
-                    if self.table.grow(&tuple, request.now).is_err() {
-                        return Err(Error::NotCreated(Refusal::Full));
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
     }
 
     /// Notes an ICMP error with the connection that it is about.
@@ -244,27 +224,28 @@ impl<R: Rules> Connections<R> {
     #[inline(never)]
     fn expire(&mut self, on_event: &mut dyn FnMut(Event)) {
         while let Some((tuple, entry)) = self
-            .alarms
+            .expiries
             .as_mut()
-            .and_then(|alarms| alarms.next(&self.table, self.clock))
+            .and_then(|expiries| expiries.pop(&self.table, self.clock.now()))
         {
-            let ended = Ended::new(&tuple, &entry);
-            let retired = ended.is_retired();
-            if !retired && !tuple.flags().contains(Flags::RELATED) {
-                let time = (u64::from(entry.progress.lifetime) + 1) * SECOND;
-                let connection = self.describe(&ended);
+            let flow = FlowSummary::new(&tuple, &entry);
+            let view = self.view();
+            if flow.is_connection() && !flow.is_retired(&view.clock) {
                 on_event(Event {
-                    time: Timestamp(time),
+                    time: view.expiry(flow.lifetime),
                     kind: EventKind::Expired,
                     tcp_flags: 0,
-                    connection,
+                    connection: self.describe(&flow),
                 });
             }
-            self.table.end(&tuple);
+            // Under Cilium's rules an expired entry is still found.
+            if R::EXPIRED_IS_MISS {
+                self.table.archive(&tuple);
+            }
         }
     }
 
-    fn tell(
+    fn emit(
         &self,
         kind: EventKind,
         packet: &Parsed,
@@ -272,10 +253,10 @@ impl<R: Rules> Connections<R> {
         entry: &Entry,
         on_event: &mut dyn FnMut(Event),
     ) {
-        if self.alarms.is_none() {
+        if self.expiries.is_none() {
             return;
         }
-        let connection = self.describe(&Ended::new(tuple, entry));
+        let connection = self.describe(&FlowSummary::new(tuple, entry));
         on_event(Event {
             time: Timestamp(packet.seen.time),
             kind,
@@ -284,80 +265,65 @@ impl<R: Rules> Connections<R> {
         });
     }
 
-    fn describe(&self, ended: &Ended) -> Connection {
-        let errors = self.icmp_errors.get(&(ended.created, ended.tuple));
-        describe(
-            ended,
-            &self.settings,
-            self.clock,
-            errors.cloned().unwrap_or_default(),
-        )
+    fn describe(&self, flow: &FlowSummary) -> Connection {
+        let errors = self.icmp_errors.get(&(flow.created, flow.tuple));
+        self.view()
+            .describe(flow, errors.cloned().unwrap_or_default())
     }
 
-    /// Every connection, by the time at which it began.
+    fn view(&self) -> View {
+        View {
+            clock: self.clock.of_table(),
+            now: self.clock.now(),
+            expired: true,
+            icmp_refuses: true,
+        }
+    }
+
+    /// Writes the connections that have not expired to a file.
+    pub(super) fn save(&self, path: &Path) -> Result<(), MemoryError> {
+        self.table.save(path, self.clock.now())
+    }
+
+    /// Calls `each` for every connection, in the order of their starts.
     pub(super) fn for_each(&self, mut each: impl FnMut(&Connection)) {
-        let ended = self.table.take_ended();
+        let archived = self.table.take_archive();
         // Sixteen bytes a connection, which compare as one number: when it began, and where it is.
         let key = |created: u64, number: u64| u128::from(created) << 64 | u128::from(number);
-        let among_ended = (ended.iter().zip(0_u64..))
-            .map(|(ended, number)| key(ended.created, number | AMONG_ENDED));
-        let alive = self
+        let keys_archived = (archived.iter().zip(0_u64..))
+            .map(|(flow, number)| key(flow.created, number | ARCHIVED));
+        let keys_in_table = self
             .table
             .iter()
             .map(|(number, _, entry)| key(entry.created, number));
-        let mut order: Vec<u128> = among_ended.chain(alive).collect();
+        let mut order: Vec<u128> = keys_archived.chain(keys_in_table).collect();
         let get = |key: u128| {
             let number = key as u64;
-            if number & AMONG_ENDED != 0 {
-                ended.get((number & !AMONG_ENDED) as usize).copied()
+            if number & ARCHIVED != 0 {
+                archived.get((number & !ARCHIVED) as usize).copied()
             } else {
                 self.table
                     .at(number)
-                    .map(|(tuple, entry)| Ended::new(&tuple, &entry))
+                    .map(|(tuple, entry)| FlowSummary::new(&tuple, &entry))
             }
         };
         order.sort_unstable();
-        // The same, whatever the table's seed.
+        // The order of those that began at once must not depend on the table's seed.
         for at_once in order.chunk_by_mut(|one, other| one >> 64 == other >> 64) {
             if at_once.len() > 1 {
-                at_once.sort_unstable_by_key(|&key| get(key).map(|ended| ended.tuple));
+                at_once.sort_unstable_by_key(|&key| get(key).map(|flow| flow.tuple));
             }
         }
         order
             .iter()
             .filter_map(|&key| get(key))
-            // Entries that only relate errors are no connections.
-            .filter(|ended| !ended.tuple.flags().contains(Flags::RELATED))
-            .for_each(|ended| each(&self.describe(&ended)));
+            .filter(FlowSummary::is_connection)
+            .for_each(|flow| each(&self.describe(&flow)));
     }
 }
 
-/// EntryFlags the number of a connection that is no longer in the table.
-const AMONG_ENDED: u64 = 1 << 63;
-
-/// What happened to a known connection, if it is worth an event.
-fn change_of(
-    status: Status,
-    reopened: bool,
-    reported: bool,
-    tcp_flags: u8,
-    tuple: &Tuple,
-    entry: &Entry,
-) -> Option<Change> {
-    let responder = if tuple.flags().contains(Flags::IN) {
-        entry.tx
-    } else {
-        entry.rx
-    };
-    Change::of(&Observation {
-        status,
-        reopened,
-        reported,
-        tcp_flags,
-        first_of_responder: responder.packets == 1,
-        alive: entry.progress.alive(),
-    })
-}
+/// Set in the number of a connection that has left the table.
+const ARCHIVED: u64 = 1 << 63;
 
 const fn is_closing(tcp_flags: u8) -> bool {
     tcp_flags & (tcp::FIN | tcp::RST) != 0

@@ -43,7 +43,7 @@ fn a_host_is_tracked_while_it_runs() {
     assert!(lab.pings().is_empty());
 
     let (complaint, code) = lab.failure("run -i eth0");
-    assert!(complaint.starts_with("another 'flowkeep run' has /sys/fs/bpf/flowkeep"));
+    assert!(complaint.starts_with("another 'flowkeep run' uses /sys/fs/bpf/flowkeep"));
     assert_eq!(code, Some(4));
 
     assert!(attached(&lab) > 0);
@@ -111,14 +111,14 @@ fn what_is_attached_goes_on_and_outlives_a_run() {
     for (wrong, complaint) in [
         (
             "attach -i eth0 --connections 9999",
-            "has room for 1,152 connections, and --connections 9999 asks for another; ",
+            "holds 1,152 connections, but --connections asks for 9,999; ",
         ),
         (
             "attach -i eth0 --forward",
             "eth0 is tracked as a host already",
         ),
         ("attach -i eth1", "no interface eth1 here"),
-        ("detach -i lo", "tracked are eth0"),
+        ("detach -i lo", "it tracks eth0"),
         ("run -i eth0 --folder /tmp", "is not in a BPF file system"),
     ] {
         let (said, _) = lab.failure(wrong);
@@ -197,8 +197,8 @@ fn interfaces_may_go() {
     assert_eq!(
         gone,
         [
-            "flowkeep: eth0 has gone, and is no longer tracked",
-            "flowkeep: eth1 has gone, and is no longer tracked",
+            "flowkeep: eth0 was removed, and is no longer tracked",
+            "flowkeep: eth1 was removed, and is no longer tracked",
         ]
     );
     assert_eq!(last, "flowkeep: no interface is left to track\n");
@@ -248,7 +248,7 @@ fn of_many_at_once_one_has_the_tracker() {
             // Who comes late finds what the first one has left.
             let complaint = text(&output.stderr);
             let expected = match output.status.code() {
-                Some(4) => "flowkeep: another 'flowkeep run' has /sys/fs/bpf/flowkeep; ",
+                Some(4) => "flowkeep: another 'flowkeep run' uses /sys/fs/bpf/flowkeep; ",
                 Some(5) => "flowkeep: no tracker in /sys/fs/bpf/flowkeep; ",
                 _ => "nothing else",
             };
@@ -276,7 +276,7 @@ fn two_trackers_have_a_folder_each() {
         "detach --all",
     ] {
         let (said, code) = lab.failure(arguments);
-        let expected = "another 'flowkeep run' has /sys/fs/bpf/flowkeep; ";
+        let expected = "another 'flowkeep run' uses /sys/fs/bpf/flowkeep; ";
         assert!(said.starts_with(expected), "{arguments}: {said}");
         assert_eq!(code, Some(4));
     }

@@ -1,5 +1,5 @@
 //! The commands of a live tracker, run as people run them, on hosts of their own.
-#![cfg(all(feature = "cli", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 
 mod lab;
 mod life;

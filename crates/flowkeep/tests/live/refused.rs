@@ -1,7 +1,7 @@
 //! What is wrong: a sentence says so, and nothing is left behind.
 
 use std::fs;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::PathBuf;
 
 use aya::maps::{Array, Map, MapData};
@@ -97,14 +97,14 @@ fn an_old_kernel_is_named() {
         "{said}"
     );
     assert!(kernel.ends_with(" is too old"), "{said}");
-    assert_eq!(remedy.trim(), "-> take Linux 5.15 or later");
+    assert_eq!(remedy.trim(), "-> use Linux 5.15 or later");
     // When such a kernel refuses something, that is why: here it does for want of privileges.
     let starter = format!("{OLD} {WITHOUT_CAPABILITIES}");
     for arguments in ["run -i eth0", "attach -i eth0"] {
         let (said, code) = complaint(&mut lab.command_by(&starter, arguments));
         assert!(said.starts_with("Linux 2.6."), "{said}");
         assert!(
-            said.ends_with(" is too old; take Linux 5.15 or later"),
+            said.ends_with(" is too old; use Linux 5.15 or later"),
             "{said}"
         );
         assert_eq!(code, Some(3));
@@ -120,7 +120,7 @@ fn a_missing_interface_is_named() {
             let (said, code) = lab.failure(&format!("{command} -i {interfaces}"));
             assert_eq!(
                 said,
-                "no interface nothing0 here; 'ip link' shows which there are"
+                "no interface nothing0 here; 'ip link' lists the interfaces"
             );
             assert_eq!(code, Some(1));
         }
@@ -145,7 +145,7 @@ fn a_pinned_table_of_another_version_is_not_touched() {
         let (complaint, code) = lab.failure(command);
         assert!(complaint.contains("/flowkeep/HEADER: "), "{complaint}");
         assert!(
-            complaint.contains("'flowkeep detach --all' takes it away"),
+            complaint.contains("; remove it with 'flowkeep detach --all'"),
             "{complaint}"
         );
         assert_eq!(code, Some(1), "{command}");
@@ -166,7 +166,7 @@ fn a_pinned_table_of_another_version_is_not_touched() {
         config.set(0, words, 0).expect("it can be written");
     });
     let versions = format!(
-        "CONFIG: made by version {} of the programs, where {VERSION} is wanted; ",
+        "CONFIG: created by version {} of the programs, but this is version {VERSION}; ",
         VERSION + 1
     );
     for command in ["list", "watch", "flush", "run -i eth0", "attach -i eth0"] {
@@ -207,11 +207,11 @@ fn what_can_not_be_unpinned_is_named() {
     remount("ro");
     running.signal(Signal::SIGINT).expect("it runs");
     let (said, code) = end(running);
-    let stays = "flowkeep: /sys/fs/bpf/flowkeep and what is pinned to it stay, ";
+    let stays = "flowkeep: /sys/fs/bpf/flowkeep and its pins remain, ";
     assert!(said.starts_with(stays), "{said}");
     assert!(said.contains("Read-only file system"), "{said}");
     assert!(
-        said.contains("'flowkeep detach --all' takes them away"),
+        said.contains("; remove them with 'flowkeep detach --all'"),
         "{said}"
     );
     assert_eq!((said.lines().count(), code), (1, Some(1)));
@@ -233,7 +233,7 @@ fn without_memory_for_a_table_the_kernel_is_not_asked() {
     fs::remove_file(&path).expect("it was written");
     for command in ["run", "attach"] {
         let (said, code) = lab.failure(&format!("{command} -i eth0 --connections 1000000"));
-        let expected = "no memory for 1,000,000 connections: they take 137.1 MiB, and 100.0 MiB are \
+        let expected = "no memory for 1,000,000 connections: they need 137.1 MiB, and 100.0 MiB are \
                         available; ask for fewer with --connections";
         assert_eq!(said, expected);
         assert_eq!(code, Some(1));
@@ -274,7 +274,7 @@ fn what_can_not_all_be_pinned_is_not_pinned_at_all() {
             "attach -i {interfaces} --folder {}",
             folder.display()
         ));
-        let refused = "eth0123456789: the kernel refuses to attach: File name too long";
+        let refused = "eth0123456789: the kernel refuses to attach the program: File name too long";
         assert!(said.starts_with(refused), "{said}");
         assert_eq!(code, Some(1));
         assert!(!lab.here.enter(|| fs::exists(&folder).unwrap_or(true)));
@@ -291,7 +291,7 @@ fn what_is_in_the_way_is_left_there() {
         for command in ["run -i eth0", "attach -i eth0", "detach --all"] {
             let (said, code) = lab.failure(command);
             assert!(
-                said.ends_with("; take a --folder of its own"),
+                said.ends_with("; use another --folder"),
                 "{command}: {said}"
             );
             assert_eq!(code, Some(1), "{command}");
@@ -312,12 +312,81 @@ fn what_is_in_the_way_is_left_there() {
     refused();
 }
 
+/// Another user who made the folder, or may write to it, could replace what is pinned there.
+#[test]
+fn a_folder_that_others_can_change_is_refused() {
+    let Some(lab) = Lab::new() else { return };
+    const NOBODY: u32 = 65_534;
+    let [top, folder] = ["/sys/fs/bpf/theirs", "/sys/fs/bpf/theirs/flowkeep"].map(PathBuf::from);
+    let refused = |commands: &[&str], at: &PathBuf, why: &str| {
+        for command in commands {
+            let command = format!("{command} --folder {}", folder.display());
+            let (said, code) = lab.failure(&command);
+            let expected = format!("{}: {why}", at.display());
+            assert!(said.starts_with(&expected), "{command}: {said}");
+            assert!(
+                said.ends_with("; remove it, or use another --folder"),
+                "{said}"
+            );
+            assert_eq!(code, Some(1), "{command}");
+        }
+        assert_eq!(attached(&lab), 0);
+    };
+    let all = ["run -i eth0", "attach -i eth0", "detach --all"];
+    let set = |path: &PathBuf, owner, mode| {
+        lab.here.enter(|| {
+            chown(path, Some(owner), None).expect("root may");
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("root may");
+        });
+    };
+    lab.here.enter(|| fs::create_dir(&top)).expect("made");
+    // The folder above it is somebody else's, or everybody's.
+    set(&top, NOBODY, 0o755);
+    refused(&all, &top, "it belongs to user 65534");
+    set(&top, 0, 0o777);
+    refused(&all, &top, "other users may write to it (mode 0777)");
+    // Only the owner of a file can remove it from a sticky folder.
+    set(&top, 0, 0o1777);
+    lab.here.enter(|| fs::create_dir(&folder)).expect("made");
+    for (owner, mode, why) in [
+        (NOBODY, 0o700, "it belongs to user 65534"),
+        (0, 0o720, "other users may write to it (mode 0720)"),
+        (0, 0o1777, "other users may write to it (mode 1777)"),
+    ] {
+        set(&folder, owner, mode);
+        refused(&all, &folder, why);
+    }
+    // What is pinned there is not looked at either.
+    set(&folder, 0, 0o755);
+    lab.success(&format!("attach -i eth0 --folder {}", folder.display()));
+    lab.here.enter(|| {
+        let mode = fs::metadata(&folder)
+            .expect("it is there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o700, "nobody else can open it, and lock it");
+    });
+    set(&folder, NOBODY, 0o700);
+    for command in ["list", "stats", "watch", "set", "flush", "delete -p tcp"] {
+        let (said, code) = lab.failure(&format!("{command} --folder {}", folder.display()));
+        assert!(
+            said.contains("it belongs to user 65534"),
+            "{command}: {said}"
+        );
+        assert_eq!(code, Some(1), "{command}");
+    }
+    set(&folder, 0, 0o700);
+    lab.success(&format!("detach --all --folder {}", folder.display()));
+    nothing_is_left(&lab);
+}
+
 #[test]
 fn no_folder_is_made_that_would_stay() {
     let Some(lab) = Lab::new() else { return };
     for command in ["run -i eth0", "attach -i eth0"] {
         let (said, code) = lab.failure(&format!("{command} --folder /sys/fs/bpf/a/b"));
-        let refused = "/sys/fs/bpf/a/b can't be made, because the folder above it does not exist; ";
+        let refused =
+            "/sys/fs/bpf/a/b cannot be created, because the folder above it does not exist; ";
         assert!(said.starts_with(refused), "{said}");
         assert_eq!(code, Some(1));
         assert!(

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use aya::maps::MapData;
+use flowkeep_bpf::Clock;
 use flowkeep_lab::eventually;
 use flowkeep_memory::Words;
 use nix::sys::signal::Signal;
@@ -64,28 +65,62 @@ fn what_happens_is_watched_and_its_packets_are_written() {
     lab.success("detach --all");
 }
 
-#[test]
-fn nobody_is_told_after_a_watch_that_was_killed() {
-    let Some(lab) = Lab::new() else { return };
-    let running = lab.run("-i eth0");
-    let watched = || {
+/// Until when the programs send events.
+fn watched(lab: &Lab) -> u64 {
+    lab.here.enter(|| {
         let word = std::mem::offset_of!(flowkeep_bpf::abi::Config, watched) / 8;
         let config = MapData::from_pin("/sys/fs/bpf/flowkeep/CONFIG").expect("it is pinned");
         let words = Words::shared(config.fd(), 8 * (word + 1)).expect("it is mapped by all");
         words[word].load(Relaxed)
-    };
-    let becomes = |wanted| {
-        let reached = eventually(|| match lab.here.enter(watched) {
-            found if found == wanted => Ok(()),
-            other => Err(other),
-        });
-        assert_eq!(reached, Ok(()));
-    };
+    })
+}
+
+/// Waits until this is true of [`watched()`].
+fn becomes(lab: &Lab, wanted: impl Fn(u64) -> bool) {
+    let reached = eventually(|| match watched(lab) {
+        found if wanted(found) => Ok(()),
+        other => Err(other),
+    });
+    assert_eq!(reached, Ok(()), "now it is {}", Clock::now().ticks());
+}
+
+#[test]
+fn a_run_notices_that_a_watch_was_killed() {
+    let Some(lab) = Lab::new() else { return };
+    let running = lab.run("-i eth0");
     let (watching, _lines) = lab.start("watch");
-    becomes(1);
+    becomes(&lab, |until| until > Clock::now().ticks());
     drop(watching);
-    becomes(0);
+    becomes(&lab, |until| until == 0);
     drop(running);
+}
+
+/// No later command has to clear anything: what a reader promises to the programs ends by itself.
+#[test]
+fn without_a_run_a_killed_watch_is_forgotten() {
+    let Some(lab) = Lab::new() else { return };
+    lab.success("attach -i eth0");
+    let (watching, _lines) = lab.start("watch");
+    // It is renewed while the command runs, whether or not there are events.
+    let mut before = 0;
+    for _ in 0..2 {
+        becomes(&lab, |until| until > before && until > Clock::now().ticks());
+        before = watched(&lab);
+    }
+    let last = watched(&lab);
+    drop(watching);
+    becomes(&lab, |until| until < Clock::now().ticks());
+    assert!(
+        watched(&lab) <= last + 2_000_000_000,
+        "it was not renewed after that"
+    );
+    // Another one may watch at once.
+    let (watching, _lines) = lab.start("watch");
+    becomes(&lab, |until| until > Clock::now().ticks());
+    watching.signal(Signal::SIGINT).expect("it runs");
+    assert_eq!(end(watching), (String::new(), Some(0)));
+    assert_eq!(watched(&lab), 0);
+    lab.success("detach --all");
 }
 
 #[test]
@@ -127,12 +162,12 @@ fn who_watches_is_told_when_the_tracker_ends() {
     assert_eq!(end(watching), (complaint.to_owned(), Some(5)));
 }
 
-/// Its reader is stopped while more comes than the buffer takes: what is shown and what is lost is
-/// all there was.
+/// The reader is stopped while more events arrive than the buffer holds. Those that are shown and
+/// those that are dropped are all that were sent.
 #[test]
 fn events_that_come_faster_than_they_are_read_are_counted() {
-    /// Ports that are sent to. Many times what the buffer has room for.
-    const FLOOD: std::ops::Range<u16> = 10_000..60_000;
+    /// Ports that are sent to: twice as many as there are events in a full buffer.
+    const FLOOD: std::ops::Range<u16> = 10_000..40_000;
     let Some(lab) = Lab::new() else { return };
     // Nothing but what is sent here makes an event.
     for host in [&lab.here, &lab.there] {
@@ -183,13 +218,13 @@ fn events_that_come_faster_than_they_are_read_are_counted() {
     assert_eq!(code, Some(0));
     let sum = complaints.lines().last().expect("a sum").replace(',', "");
     let words: Vec<_> = sum.split(' ').collect();
-    let ["flowkeep:", _, "events", "shown", lost, "lost"] = words[..] else {
+    let ["flowkeep:", _, "events", "shown", lost, "dropped"] = words[..] else {
         panic!("{complaints}");
     };
     let lost: u64 = lost.parse().expect("a number");
     assert!(lost > 0, "{complaints}");
     assert_eq!(shown + lost, u64::from(last - FLOOD.start) + 1);
-    let told = complaints.contains(" events lost: they come faster than they are read\n");
+    let told = complaints.contains(" events dropped: they arrive faster than they are read\n");
     assert!(told, "{complaints}");
 
     // Each is tracked, whether it was told of or not.

@@ -1,10 +1,11 @@
 //! What plays the steps of a scenario: a tracker, wherever it runs.
 
 use flowkeep_core::Error;
+use flowkeep_core::cilium::{Creation, State};
 use flowkeep_core::entry::{Entry, EntryFlags};
 use flowkeep_core::packet::{FragmentKey, FragmentPorts};
 use flowkeep_core::settings::Settings;
-use flowkeep_core::tracker::{Creation, Instant, Request, State, Status};
+use flowkeep_core::tracker::{Instant, Request, Status};
 use flowkeep_core::tuple::{Family, Tuple};
 
 /// A tracker under one set of rules, with its table.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use flowkeep_core::Error;
+use flowkeep_core::cilium::{Kinds, State};
 use flowkeep_core::error::Refusal;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::tracker::{Kinds, State};
 use flowkeep_core::tuple::Tuple;
 use serde_json::Value;
 

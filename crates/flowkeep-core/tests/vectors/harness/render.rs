@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use flowkeep_core::cilium::State;
 use flowkeep_core::entry::{Entry, EntryFlags};
-use flowkeep_core::tracker::State;
 use flowkeep_core::tuple::{Address, Family, Flags, Tuple};
 use serde_json::{Value, json};
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowkeep_core::Error;
+use flowkeep_core::cilium::{Creation, Kinds, Scope};
 use flowkeep_core::entry::EntryFlags;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::tracker::{Creation, Direction, Instant, Kinds, Request, Scope};
+use flowkeep_core::tracker::{Direction, Instant, Request};
 use flowkeep_core::tuple::{Family, Tuple};
 use serde_json::{Value, json};
 

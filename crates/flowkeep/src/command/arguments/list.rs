@@ -1,4 +1,4 @@
-//! What `flowkeep list` takes.
+//! The arguments of `flowkeep list`.
 
 use std::path::PathBuf;
 
@@ -11,26 +11,27 @@ Examples:
   flowkeep list
       The connections that 'flowkeep run' or 'flowkeep attach' tracks.
   flowkeep list --state unanswered --port 443
-      Those to or from port 443 that nobody has answered.
+      Unanswered connections to or from port 443.
   flowkeep list --top 10 --by packets -o json
-      The ten greatest, for a program.
+      The ten largest connections, as JSON.
   flowkeep replay --save evening.table trace.pcap; flowkeep list --table evening.table
-      Those that were open when a capture ended.
+      The connections that were open when a capture ended.
 
-States, formats and their fields are those of 'flowkeep replay': see its --help. ICMP errors are \
-not remembered with a live connection: 'flowkeep watch' shows them.
+States, formats and fields are those of 'flowkeep replay'; see its --help. A live table does not \
+store ICMP errors: there, a connection that only an ICMP error answered is 'unanswered', not \
+'refused'. 'flowkeep watch --event related' shows the errors.
 
 Exit status:
-  0  the table was read
-  1  it could not be read, or the output not be written
+  0  success
+  1  the table could not be read, or the output could not be written
   2  the command line is wrong
-  3  not permitted, or this machine lacks something
+  3  missing privileges, or something that this machine lacks
   5  there is no tracker";
 
 /// `flowkeep list`.
 #[derive(Args, Debug)]
 pub(in crate::command) struct List {
-    /// A table that 'flowkeep replay --save' has written, in place of the live one
+    /// Read a table that 'flowkeep replay --save' has written, instead of the live one
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     #[cfg_attr(not(target_os = "linux"), arg(required = true))]
     #[cfg_attr(target_os = "linux", arg(conflicts_with = "folder"))]
@@ -38,9 +39,9 @@ pub(in crate::command) struct List {
 
     #[cfg(target_os = "linux")]
     #[command(flatten)]
-    pub(in crate::command) place: super::Place,
+    pub(in crate::command) location: super::Location,
 
-    /// Show also connections whose timeout has passed and whose room nobody has needed yet
+    /// Include connections whose timeout has passed and whose entries were not reused since
     #[cfg(target_os = "linux")]
     #[arg(long, conflicts_with = "table")]
     pub(in crate::command) expired: bool,

@@ -1,4 +1,4 @@
-//! What the commands of a live tracker take.
+//! The arguments of the commands for a live tracker.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,89 +15,93 @@ use super::{Filters, Format};
 pub(super) const RUN: &str = "\
 Track the connections of interfaces
 
-Loads the tracker into the kernel as eBPF programs, attaches them to the interfaces, and shows how \
-many connections there are until it is interrupted. No packet is dropped or changed, and other \
-programs on the interfaces are left alone. 'flowkeep list' shows the connections meanwhile.
+Loads the tracker into the kernel as eBPF programs, attaches them to the interfaces, and shows the \
+number of connections until it is interrupted. No packet is dropped or changed, and other programs \
+on the interfaces are not affected. 'flowkeep list' lists the connections meanwhile.
 
-The packets a second are those that the interfaces count themselves, in the directions that are \
-tracked: with ARP and whatever else is not tracked, and as their drivers count merged ones.
+The packets per second are counted by the interfaces, in the directions that are tracked. They \
+include packets that are not tracked, such as ARP, and count merged packets as the drivers do.
 
-A host tracks what arrives at an interface and what leaves it. A gateway (--forward) tracks what \
-arrives at each of its interfaces, so that a forwarded packet is seen once: name all of them.";
+A host tracks the packets that arrive at an interface and those that leave it. A gateway \
+(--forward) tracks the packets that arrive at each of its interfaces, so that a forwarded packet is \
+seen once: name all of its interfaces.";
 
 pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
   sudo flowkeep run -i eth0
       Track this host's connections on eth0 until Ctrl-C.
   sudo flowkeep run -i lan0,wan0 --forward --connections 1000000
-      Track what a gateway forwards, with room for a million connections.
+      Track what a gateway forwards, in a table for a million connections.
   sudo flowkeep run -i eth0 --pin
-      Go on tracking when the command ends: 'flowkeep detach' ends that.
+      Continue tracking when the command ends, until 'flowkeep detach'.
   sudo flowkeep run -i eth0 --timeout-tcp 5d --timeout-other 2m
-      With timeouts of your own; 'flowkeep set' changes them while it runs.
+      Use other timeouts; 'flowkeep set' changes them while it runs.
 
 Exit status:
   0  it was interrupted (SIGINT, SIGTERM)
-  1  it could not start, or the last interface has gone
+  1  it could not start, or the last interface was removed
   2  the command line is wrong
-  3  not permitted, or this machine lacks something ('flowkeep check' says what)
-  4  another one runs in the same folder";
+  3  missing privileges, or something that this machine lacks: see 'flowkeep check'
+  4  another process uses the same folder";
 
 pub(super) const ATTACH: &str = "\
 Track interfaces in the background
 
-Loads the tracker into the kernel, attaches it to the interfaces and ends: the kernel goes on \
-tracking until 'flowkeep detach'. Interfaces that are attached already get the programs of this \
-version, and keep every connection.";
+Loads the tracker into the kernel, attaches it to the interfaces and exits. The kernel continues \
+tracking until 'flowkeep detach'. On interfaces that are attached already, the programs are replaced \
+by those of this version, and every connection is kept.";
 
 pub(super) const DELETE_EXAMPLES: &str = "\
 Examples:
   flowkeep delete --address 192.0.2.7
-      The connections from and to a host: their next packets begin them anew.
+      The connections from and to a host. The next packet of one starts a new connection.
   flowkeep delete --protocol udp --port 53 --state unanswered
-      Questions that nobody answered.
+      DNS questions without an answer.
 
-What 'flowkeep list' shows with the same filters is what this deletes. 'flowkeep flush' deletes all.";
+This deletes what 'flowkeep list' shows with the same filters. 'flowkeep flush' deletes all.";
 
 pub(super) const STATS_EXAMPLES: &str = "\
 Examples:
   flowkeep stats
-      How full the table is, what has happened to it, what was not tracked and why.
+      How full the table is, what has happened to its entries, and what was not tracked.
   flowkeep stats --interval 5s -o json | jq .per_second.new
-      New connections a second, every five seconds.
+      New connections per second, every five seconds.
   flowkeep stats -o prometheus > /var/lib/node_exporter/flowkeep.prom.new
-      For the textfile collector of Prometheus' node_exporter: rename the file when it is whole.
+      For the textfile collector of Prometheus' node_exporter: rename the file once it is complete.
 
-Entries are counted from the moment at which the table was made:
-  inserted             stored in a free slot
-  renewed              stored in place of one under the same tuple
-  replaced expired     stored in place of one whose timeout had passed
-  replaced closed      stored in place of a closed one, for want of room
-  replaced unanswered  stored in place of an unanswered one, for want of room
-  removed              deleted, or swept after their timeout
-  refused              not stored: only answered connections were in the way
-  contended            not stored: other processors were faster";
+Connections are counted by their states, as 'flowkeep list' shows them. Entries are counted since \
+the table was created:
+  inserted           stored in a free slot
+  overwritten        stored over an entry of the same addresses and ports
+  replaced expired   stored over an entry whose timeout had passed
+  evicted closed     stored over a closed connection, because the table was full
+  evicted unassured  stored over an unanswered or half-open connection, because the table was full
+  removed            deleted, or removed after the timeout had passed
+  rejected           not stored: no entry could be evicted
+  contended          not stored: other processors were faster";
 
 pub(super) const WATCH: &str = "\
-Show what happens to the connections, as it happens
+Show events of the connections as they happen
 
-Shows the events of the tracker that 'flowkeep run' or 'flowkeep attach' has started: each with the \
-connection as it is just after it; of one that was deleted in that moment, what its packet tells. \
-Events have one reader at a time; those that come faster than \
-they are read are lost, counted, and told of. While nobody watches, the kernel sends none.";
+Shows the events of the tracker that 'flowkeep run' or 'flowkeep attach' has started, each with its \
+connection just after the event. If the connection was deleted meanwhile, it is described by the \
+packet that caused the event.
+
+Events have one reader at a time. Events that arrive faster than they are read are dropped; their \
+number is reported. The kernel sends none while there is no reader.";
 
 pub(super) const WATCH_EXAMPLES: &str = "\
 Examples:
   flowkeep watch
-      Everything, until Ctrl-C.
+      All events, until Ctrl-C.
   flowkeep watch --event new,expired --port 443
-      How connections to or from port 443 come and go.
+      The beginning and end of connections to or from port 443.
   flowkeep watch --event related
       ICMP errors, and the connections that they are about.
   flowkeep watch -o ndjson | jq -r 'select(.event == \"evicted\") | .connection.originator'
-      Whose connections give way in a full table.
+      The originators of connections that are evicted from a full table.
   flowkeep watch --write events.pcapng --event closing
-      The packets with FIN or RST, for Wireshark.
+      The packets with FIN or RST, as a capture for Wireshark.
 
 Events:
   new       the first packet of a connection
@@ -106,28 +110,29 @@ Events:
   report    a new TCP flag, or the report interval has passed
   closing   a FIN or a RST
   reopened  a SYN on a connection that was closing
-  expired   its timeout has passed
-  evicted   it was closed or unanswered, and gave its room to another in a full table
-  refused   it was not stored, because only answered connections were in the way
+  expired   the connection's timeout has passed
+  evicted   it was closed, unanswered or half-open, and was removed from a full table
+  rejected  it was not stored, because no entry of the full table could be evicted
 
-Formats are those of 'flowkeep replay --events': see its --help.
+States are those of 'flowkeep list', and formats those of 'flowkeep replay --events'; see their \
+--help.
 
 Exit status:
-  0  it was interrupted, or has shown as many events as were asked for
-  1  the events could not be read, or the output not be written
+  0  it was interrupted, or the number of events was reached
+  1  the events could not be read, or the output could not be written
   2  the command line is wrong
-  3  not permitted, or this machine lacks something
-  4  another one watches
+  3  missing privileges, or something that this machine lacks
+  4  another process reads the events
   5  there is no tracker, or it has ended";
 
 pub(super) const CHECK: &str = "\
-Say what this machine offers
+Check what this machine offers for tracking
 
-Looks for what tracking needs, says what to do about what is missing, and at last loads all \
-programs into the kernel, without attaching them.
+Looks for everything that tracking needs, says what to do about what is missing, and finally loads \
+all programs into the kernel, without attaching them.
 
 Exit status:
-  0  tracking works here
+  0  tracking works on this machine
   3  something is missing";
 
 pub(super) const SET_EXAMPLES: &str = "\
@@ -135,21 +140,21 @@ Examples:
   flowkeep set
       Show the settings.
   flowkeep set --timeout-tcp 5d --timeout-other 2m
-      For packets from now on: a connection gets its timeout anew with each of its packets.
+      From the next packet on. Each packet of a connection sets its timeout again.
 
-Two of them at a time wait for each other, under a lock of the pinned table: each changes what it \
-names, and leaves the rest as the other has set it.";
+A second 'flowkeep set' waits for the first, so that no change is lost. Settings that are not named \
+stay as they are.";
 
-/// Where a tracker lives.
+/// The folder of a tracker.
 #[derive(Args, Debug)]
-pub(in crate::command) struct Place {
-    /// Folder of the BPF file system where the tracker lives: one for each
+pub(in crate::command) struct Location {
+    /// Folder of the tracker in the BPF file system; each tracker has its own
     #[arg(long, value_name = "DIR", default_value = DEFAULT_FOLDER)]
     #[arg(value_hint = clap::ValueHint::DirPath)]
     pub(in crate::command) folder: PathBuf,
 }
 
-/// What to track.
+/// What is tracked.
 #[derive(Args, Debug)]
 pub(in crate::command) struct Target {
     /// Interfaces to track: eth0,eth1
@@ -163,16 +168,16 @@ pub(in crate::command) struct Target {
     )]
     pub(in crate::command) interface: Vec<String>,
 
-    /// Take a gateway's point of view: track what arrives at each interface to be forwarded
+    /// Use a gateway's point of view: track the packets that arrive at each interface
     #[arg(long)]
     pub(in crate::command) forward: bool,
 
-    /// Connections to make room for, 143 bytes each [default: 262144, or as a pinned table has]
+    /// Create the table for N connections, of 143 bytes each [default: 262144, or the pinned table]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64_000_000))]
     pub(in crate::command) connections: Option<u32>,
 
     #[command(flatten)]
-    pub(in crate::command) place: Place,
+    pub(in crate::command) location: Location,
 }
 
 /// `flowkeep run`.
@@ -181,19 +186,19 @@ pub(in crate::command) struct Run {
     #[command(flatten)]
     pub(in crate::command) target: Target,
 
-    /// Go on tracking when the command ends
+    /// Continue tracking when the command ends
     #[arg(long)]
     pub(in crate::command) pin: bool,
 
-    /// Time between two looks at the table [default: 1s on a terminal, else 10s]
+    /// Update the number of connections every TIME [default: 1s on a terminal, else 10s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(in crate::command) interval: Option<Duration>,
 
-    /// Leave expired connections in the table until their room is needed
+    /// Do not remove expired connections until their entries are reused
     #[arg(long)]
     pub(in crate::command) no_sweep: bool,
 
-    /// Say nothing while all is well
+    /// Print errors only
     #[arg(short, long)]
     pub(in crate::command) quiet: bool,
 
@@ -215,7 +220,7 @@ pub(in crate::command) struct Attach {
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("which").required(true))]
 pub(in crate::command) struct Detach {
-    /// Interfaces to track no longer; with the last one the table goes
+    /// Interfaces to detach; detaching the last interface removes the table
     #[arg(
         short,
         long,
@@ -225,19 +230,19 @@ pub(in crate::command) struct Detach {
     )]
     pub(in crate::command) interface: Vec<String>,
 
-    /// All interfaces, the table, and filters of a 'flowkeep run' that was killed
+    /// Detach all interfaces and remove the table and what a killed 'flowkeep run' has left
     #[arg(long, group = "which")]
     pub(in crate::command) all: bool,
 
     #[command(flatten)]
-    pub(in crate::command) place: Place,
+    pub(in crate::command) location: Location,
 }
 
 /// `flowkeep delete`.
 #[derive(Args, Debug)]
 pub(in crate::command) struct Delete {
     #[command(flatten)]
-    pub(in crate::command) place: Place,
+    pub(in crate::command) location: Location,
 
     #[command(flatten)]
     pub(in crate::command) filters: Filters,
@@ -247,13 +252,13 @@ pub(in crate::command) struct Delete {
 #[derive(Args, Debug)]
 pub(in crate::command) struct Flush {
     #[command(flatten)]
-    pub(in crate::command) place: Place,
+    pub(in crate::command) location: Location,
 }
 
 /// `flowkeep stats`.
 #[derive(Args, Debug)]
 pub(in crate::command) struct Stats {
-    /// Again and again, this much time apart, with what happened a second meanwhile
+    /// Repeat every TIME and show rates
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(in crate::command) interval: Option<Duration>,
 
@@ -262,25 +267,25 @@ pub(in crate::command) struct Stats {
     pub(in crate::command) output: StatsFormat,
 
     #[command(flatten)]
-    pub(in crate::command) place: Place,
+    pub(in crate::command) location: Location,
 }
 
 /// `flowkeep check`.
 #[derive(Args, Debug)]
 pub(in crate::command) struct Check {
     /// The format
-    #[arg(short, long, value_enum, default_value_t = Report::Table)]
-    pub(in crate::command) output: Report,
+    #[arg(short, long, value_enum, default_value_t = CheckFormat::Table)]
+    pub(in crate::command) output: CheckFormat,
 
     #[command(flatten)]
-    pub(in crate::command) place: Place,
+    pub(in crate::command) location: Location,
 }
 
 /// `flowkeep set`.
 #[derive(Args, Debug)]
 pub(in crate::command) struct Set {
     #[command(flatten)]
-    pub(in crate::command) place: Place,
+    pub(in crate::command) location: Location,
 
     #[command(flatten)]
     pub(in crate::command) timeouts: Timeouts,
@@ -289,16 +294,16 @@ pub(in crate::command) struct Set {
 /// `flowkeep watch`.
 #[derive(Args, Debug)]
 pub(in crate::command) struct Watch {
-    /// Events to show: new,expired; all if not given
+    /// Show only these events: new,expired
     #[arg(short, long, value_name = "KIND", value_delimiter = ',', value_parser = kind())]
     pub(in crate::command) event: Vec<EventKind>,
 
-    /// End after so many events
+    /// Exit after N events
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(in crate::command) count: Option<u64>,
 
-    /// Write the first bytes of the packets that these events come from to a capture (pcapng), in
-    /// place of what is there
+    /// Write the first bytes of the packets that caused these events to a pcapng capture, replacing
+    /// an existing file
     #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(in crate::command) write: Option<PathBuf>,
 
@@ -306,12 +311,12 @@ pub(in crate::command) struct Watch {
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(in crate::command) output: Format,
 
-    /// When to use colours; NO_COLOR is respected
+    /// When to use colors; NO_COLOR is respected
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub(in crate::command) color: ColorChoice,
 
     #[command(flatten)]
-    pub(in crate::command) place: Place,
+    pub(in crate::command) location: Location,
 
     #[command(flatten)]
     pub(in crate::command) filters: Filters,
@@ -320,51 +325,51 @@ pub(in crate::command) struct Watch {
 fn kind() -> impl TypedValueParser<Value = EventKind> {
     PossibleValuesParser::new(EventKind::ALL.map(EventKind::name)).map(|name| {
         let kind = EventKind::ALL.into_iter().find(|kind| kind.name() == name);
-        kind.expect("the parser lets only their names pass")
+        kind.expect("the parser allows only these names")
     })
 }
 
-/// How to write what is not a list of connections.
+/// The formats of `flowkeep check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::command) enum Report {
+pub(in crate::command) enum CheckFormat {
     /// For people
     Table,
-    /// One object a line
+    /// One list
     Json,
 }
 
-/// How to write what is counted.
+/// The formats of statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::command) enum StatsFormat {
     /// For people
     Table,
     /// One object a line
     Json,
-    /// Text for Prometheus (OpenMetrics)
+    /// OpenMetrics text for Prometheus
     Prometheus,
 }
 
-/// Timeouts and the like, where they are not as they were.
+/// The settings to change.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Settings (times as 90s, 5m, 6h, 2d)")]
 pub(in crate::command) struct Timeouts {
-    /// TCP, once the handshake is over [default: 6h]
+    /// Timeout of TCP once the handshake is complete [default: 6h]
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout_tcp: Option<Duration>,
 
-    /// TCP while only SYNs were seen [default: 1m]
+    /// Timeout of TCP during the handshake [default: 1m]
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout_syn: Option<Duration>,
 
-    /// TCP that is closed in both directions [default: 10s]
+    /// Timeout of TCP once both sides have closed it [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout_close: Option<Duration>,
 
-    /// Everything that is not TCP [default: 1m]
+    /// Timeout of all other protocols [default: 1m]
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout_other: Option<Duration>,
 
-    /// Least time between two reports about a connection [default: 5s]
+    /// Least time between two report events of a connection [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     report_interval: Option<Duration>,
 
@@ -374,7 +379,7 @@ pub(in crate::command) struct Timeouts {
 }
 
 impl Timeouts {
-    /// Changes the settings that were given.
+    /// Changes the given settings.
     pub(in crate::command) fn apply(&self, settings: &mut Settings) {
         let Self {
             timeout_tcp,
@@ -401,9 +406,9 @@ impl Timeouts {
     }
 }
 
-/// A time of whole seconds: a number, or as people write it.
+/// A time of whole seconds: a number of seconds, or with units.
 fn time(text: &str) -> Result<Duration, String> {
-    // Connections live for seconds of 32 bits; half of them leaves room for the clock.
+    // Lifetimes are seconds of 32 bits. Half of them leaves the other half to the clock.
     const LONGEST: u64 = 1 << 31;
     let seconds = match text.parse::<u64>() {
         Ok(seconds) => seconds,
@@ -421,7 +426,7 @@ fn time(text: &str) -> Result<Duration, String> {
     if (1..LONGEST).contains(&seconds) {
         Ok(Duration::from_secs(seconds))
     } else {
-        Err("not between a second and 68 years".to_owned())
+        Err("not between 1 second and 68 years".to_owned())
     }
 }
 
@@ -430,7 +435,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_seconds_or_as_people_write_them() {
+    fn times_are_seconds_or_have_units() {
         for (text, seconds) in [("1", 1), ("90s", 90), ("5m", 300), ("6h", 21_600)] {
             assert_eq!(time(text), Ok(Duration::from_secs(seconds)), "{text}");
         }

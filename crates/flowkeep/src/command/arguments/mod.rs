@@ -1,4 +1,4 @@
-//! What the command line takes.
+//! The arguments of the command line.
 
 mod list;
 #[cfg(target_os = "linux")]
@@ -10,14 +10,14 @@ use std::path::PathBuf;
 pub(super) use self::list::List;
 #[cfg(target_os = "linux")]
 pub(super) use self::live::{
-    Attach, Check, Delete, Detach, Flush, Place, Report, Run, Set, Stats, StatsFormat, Target,
-    Timeouts, Watch,
+    Attach, Check, CheckFormat, Delete, Detach, Flush, Location, Run, Set, Stats, StatsFormat,
+    Target, Timeouts, Watch,
 };
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use flowkeep::connection::State;
+use flowkeep::connection::ConnectionState;
 use flowkeep::filter::Filter;
 use flowkeep::prefix::Prefix;
 use flowkeep::protocol::Protocol;
@@ -27,12 +27,12 @@ use flowkeep::top::Measure;
 const HELP: &str = "\
 Try 'flowkeep run --help' or 'flowkeep replay --help' for examples.
 
-Exit status of the commands of a live tracker:
-  0  done
-  1  it could not be done
+Exit status of the commands for a live tracker:
+  0  success
+  1  failure
   2  the command line is wrong
-  3  not permitted, or this machine lacks something: see 'flowkeep check'
-  4  another process has the tracker, or reads its events
+  3  missing privileges, or something that this machine lacks: see 'flowkeep check'
+  4  another process uses the tracker, or reads its events
   5  there is no tracker";
 
 /// Tracks network connections.
@@ -57,13 +57,13 @@ pub(super) enum Command {
     #[cfg(target_os = "linux")]
     #[command(long_about = live::ATTACH)]
     Attach(Box<Attach>),
-    /// End tracking in the background
+    /// Stop tracking in the background
     #[cfg(target_os = "linux")]
     Detach(Detach),
-    /// Show the connections that are tracked now, or those of a saved table
+    /// List the connections that are tracked now, or those of a saved table
     #[command(after_long_help = list::EXAMPLES)]
     List(Box<List>),
-    /// Show what happens to the connections, as it happens
+    /// Show events of the connections as they happen
     #[cfg(target_os = "linux")]
     #[command(long_about = live::WATCH, after_long_help = live::WATCH_EXAMPLES)]
     Watch(Box<Watch>),
@@ -74,7 +74,7 @@ pub(super) enum Command {
     /// Delete all connections from the live table
     #[cfg(target_os = "linux")]
     Flush(Flush),
-    /// Show how full the live table is, and what has happened to it
+    /// Show how full the live table is, and what was counted
     #[cfg(target_os = "linux")]
     #[command(after_long_help = live::STATS_EXAMPLES)]
     Stats(Stats),
@@ -82,7 +82,7 @@ pub(super) enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_long_help = live::SET_EXAMPLES)]
     Set(Set),
-    /// Say what this machine offers for tracking
+    /// Check what this machine offers for tracking
     #[cfg(target_os = "linux")]
     #[command(long_about = live::CHECK)]
     Check(Check),
@@ -98,78 +98,86 @@ pub(super) enum Command {
 const REPLAY: &str = "\
 Show the connections of captures
 
-Replays pcap and pcapng files, also compressed with gzip or zstd, through the connection tracker. \
-The packets' times drive its clock. Shows each connection with its state, the packets and bytes \
-each way, its start and duration and the ICMP errors about it, then a summary. Names are not \
-looked up. Packets that cannot be tracked are counted by reason.";
+Replays pcap and pcapng files, plain or compressed with gzip or zstd, through the connection \
+tracker. The packets' times drive its clock. Shows each connection with its state, the packets and \
+bytes of each side, its start, its duration and the ICMP errors about it, and then a summary. Names \
+are not looked up. Packets that cannot be tracked are counted by reason.";
 
 const EXAMPLES: &str = "\
 Examples:
   flowkeep replay trace.pcap
-      Every connection, by start, and a summary.
+      Every connection, and a summary.
   flowkeep replay --state unanswered,refused trace.pcapng.zst
-      Connections that nobody answered, or that were turned away.
+      Connections that were not answered, or refused.
   flowkeep replay --top 20 --by bytes day1.pcap.gz day2.pcap.gz
-      The 20 greatest connections of two captures in a row.
+      The 20 largest connections of two captures in a row.
   flowkeep replay --address 2001:db8::/32 --port 443,8000-8999 trace.pcap
-      Connections from or to a prefix, with one of these ports on either side.
+      Connections from or to a prefix that use one of these ports on either side.
   flowkeep replay -o ndjson trace.pcap | jq -r 'select(.icmp_errors != []) | .responder'
-      Destinations of connections that ICMP errors are about.
+      The responders of connections about which there are ICMP errors.
   tcpdump -w - | flowkeep replay --events -
-      What happens, as it happens.
+      Events of live traffic.
 
 States:
   unanswered  the responder has sent nothing
-  answered    both sides have sent
+  half-open   TCP: a SYN-ACK has answered the SYN, and the originator has not acknowledged it
+  answered    both sides have sent; TCP: the handshake is complete
   closing     TCP: one side has sent a FIN
   closed      TCP: both sides have sent a FIN
-  reset       TCP: a RST ended it after it was answered
-  refused     TCP: a RST was the answer to the SYN; any protocol: an ICMP error was
+  reset       TCP: a RST ended it after the responder had answered
+  refused     TCP: a RST answered the SYN; any protocol: an ICMP error was the only answer
+  A question to a multicast or broadcast address is unanswered: answers come from other addresses, \
+as connections of their own.
 
 Events:
-  new, reply, related (an ICMP error), report (a new TCP flag, or the report interval has passed),
-  closing, reopened, expired
+  new       the first packet of a connection
+  reply     the responder's first packet
+  related   an ICMP error about a connection
+  report    a new TCP flag, or the report interval has passed
+  closing   a FIN or a RST
+  reopened  a SYN on a connection that was closing
+  expired   the connection's timeout has passed
 
 Formats:
-  table   for people; times in UTC
-  json    one object: {\"connections\": [...], \"summary\": {...}}, with \"events\" for --events
-  ndjson  one object a line for each connection or event; no summary, unless alone
-  csv     with a header; no summary
-  Connections stand in the order in which they began. In the last three, bytes are integers, times \
-RFC 3339, durations seconds.
+  table   for people; times are UTC
+  json    one object: {\"connections\": [...], \"summary\": {...}}; \"events\" with --events
+  ndjson  one object a line for each connection or event; a summary only with --summary
+  csv     with a header line; no summary
+  Connections are sorted by their starts. In json, ndjson and csv, bytes are integers, times are RFC \
+3339 in UTC, and durations are seconds.
 
 Exit status:
-  0  all was read
-  1  a capture, or a part of it, could not be read, or the output not be written; what was read \
-is shown
+  0  all packets were read
+  1  a capture could not be read to its end, or the output could not be written; what was read is \
+shown
   2  the command line is wrong";
 
 #[derive(Args, Debug)]
 pub(super) struct Replay {
-    /// Captures, replayed one after the other as one; '-' is standard input
+    /// Captures, which are replayed one after the other as one; '-' is standard input
     #[arg(required = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(super) files: Vec<PathBuf>,
 
-    /// Take the point of view of the hosts of this prefix: packets from them are egress, to them
-    /// ingress; otherwise whoever sends first is the originator
+    /// Use the point of view of the hosts in this prefix: their packets are egress, packets to them
+    /// ingress
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]
     pub(super) local: Vec<Prefix>,
 
-    /// Whose rules to track by
+    /// The rules to track by
     #[arg(long, value_enum, default_value_t = Rules::Default)]
     pub(super) rules: Rules,
 
-    /// Connections to make room for from the start
+    /// Create the table for N connections; it grows if there are more
     #[arg(long, value_name = "N", default_value_t = 65_536)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) connections: u32,
 
-    /// Show each event in its time, rather than connections
+    /// Show events instead of connections
     #[arg(short, long, conflicts_with_all = ["top", "summary"])]
     pub(super) events: bool,
 
-    /// At the end, write the connections that are still in the table to a file, in place of what
-    /// is there: 'flowkeep list --table' shows it
+    /// Write the connections that have not expired at the end to a file, replacing an existing one;
+    /// 'flowkeep list --table' shows it
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(super) save: Option<PathBuf>,
 
@@ -177,30 +185,30 @@ pub(super) struct Replay {
     pub(super) listing: Listing,
 }
 
-/// What to show of the connections, and how.
+/// What is shown, and how.
 #[derive(Args, Debug)]
 pub(super) struct Listing {
     /// The format
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     pub(super) output: Format,
 
-    /// Show the summary only; it counts all connections, whatever the filters
+    /// Show only the summary, which counts all connections, without the filters
     #[arg(short, long, conflicts_with_all = ["top", "no_summary"])]
     pub(super) summary: bool,
 
-    /// Leave the summary out
+    /// Do not show the summary
     #[arg(long)]
     pub(super) no_summary: bool,
 
-    /// Show the greatest N connections only, greatest first
+    /// Show only the N largest connections, the largest first
     #[arg(short, long, value_name = "N")]
     pub(super) top: Option<usize>,
 
-    /// What makes a connection great; both directions count
+    /// The size of a connection for --top; both directions count
     #[arg(long, value_enum, default_value_t = By::Bytes, requires = "top")]
     pub(super) by: By,
 
-    /// When to use colours; NO_COLOR is respected
+    /// When to use colors; NO_COLOR is respected
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub(super) color: ColorChoice,
 
@@ -208,36 +216,34 @@ pub(super) struct Listing {
     pub(super) filters: Filters,
 }
 
-/// Values of one option, in a list or by repeating it, are "or"; different options are "and".
+/// The filters. An option may have several values, in a list or by repeating it.
 #[derive(Args, Debug)]
-#[command(
-    next_help_heading = "Filters (values of one are alternatives, and all of them have to fit)"
-)]
+#[command(next_help_heading = "Filters (any value of an option may match; all options must match)")]
 pub(super) struct Filters {
-    /// Protocols, by name or number: tcp,udp,icmp,47
+    /// Protocol by name or number: tcp,udp,icmp,47
     #[arg(short, long, value_name = "NAME", value_delimiter = ',')]
     protocol: Vec<Protocol>,
 
-    /// An address or prefix of either side
+    /// Address or prefix of either side
     #[arg(short, long, value_name = "PREFIX", value_delimiter = ',')]
     address: Vec<Prefix>,
 
-    /// A port of either side, or a range: 443,8000-8999
+    /// Port or range of ports of either side: 443,8000-8999
     #[arg(long, value_name = "N[-M]", value_delimiter = ',', value_parser = ports)]
     port: Vec<RangeInclusive<u16>>,
 
-    /// States: unanswered,refused
+    /// State: unanswered,half-open
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state())]
-    state: Vec<State>,
+    state: Vec<ConnectionState>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Rules {
-    /// Flowkeep's own
+    /// Flowkeep's rules
     Default,
-    /// As Cilium 1.8 does
+    /// The rules of Cilium 1.8
     Cilium18,
-    /// As Cilium 1.19 does
+    /// The rules of Cilium 1.19
     Cilium119,
 }
 
@@ -259,7 +265,7 @@ pub(super) enum Format {
     Json,
     /// One object a line
     Ndjson,
-    /// Comma-separated, with a header
+    /// Comma-separated values, with a header line
     Csv,
 }
 
@@ -298,19 +304,21 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let port = |text: &str| {
         text.parse::<u16>()
-            .map_err(|_| "not a port or a range of ports, 0 to 65535".to_owned())
+            .map_err(|_| "not a port or a range of ports from 0 to 65535".to_owned())
     };
     let (first, last) = (port(first)?, port(last)?);
     if first > last {
-        return Err("the range ends before it begins".to_owned());
+        return Err("the end of the range is less than its start".to_owned());
     }
     Ok(first..=last)
 }
 
-fn state() -> impl TypedValueParser<Value = State> {
-    PossibleValuesParser::new(State::ALL.map(State::name)).map(|name| {
-        let state = State::ALL.into_iter().find(|state| state.name() == name);
-        state.expect("the parser lets only their names pass")
+fn state() -> impl TypedValueParser<Value = ConnectionState> {
+    PossibleValuesParser::new(ConnectionState::ALL.map(ConnectionState::name)).map(|name| {
+        let state = ConnectionState::ALL
+            .into_iter()
+            .find(|state| state.name() == name);
+        state.expect("the parser allows only these names")
     })
 }
 

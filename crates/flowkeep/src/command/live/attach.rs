@@ -10,7 +10,8 @@ use super::{failure, no_signals};
 use crate::command::{arguments, say};
 
 pub(in crate::command) fn attach(arguments: &arguments::Attach) -> ExitCode {
-    // Whoever interrupts it has to wait: half of the programs would see half of the packets.
+    // A signal is not handled before all programs are attached: with half of them, half of the
+    // packets would be tracked.
     let _held = match Signals::new() {
         Ok(held) => held,
         Err(error) => return no_signals(&error),
@@ -28,9 +29,9 @@ pub(in crate::command) fn detach(arguments: &arguments::Detach) -> ExitCode {
         Err(error) => return no_signals(&error),
     };
     let names = (!arguments.all).then_some(arguments.interface.as_slice());
-    let detached = Folder::at(&arguments.place.folder).and_then(|folder| unpin(&folder, names));
+    let detached = Folder::at(&arguments.location.folder).and_then(|folder| unpin(&folder, names));
     match detached {
-        Ok(names) if names.is_empty() => say(&"no interface was tracked; the table is gone"),
+        Ok(names) if names.is_empty() => say(&"removed the table; no interface was tracked"),
         Ok(names) => say(&format_args!("no longer tracking {}", names.join(", "))),
         Err(error) => failure(&error),
     }

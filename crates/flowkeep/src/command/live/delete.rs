@@ -15,17 +15,17 @@ pub(in crate::command) fn delete(arguments: &arguments::Delete) -> ExitCode {
         wrong(
             "delete",
             ErrorKind::MissingRequiredArgument,
-            "which ones? give a filter; 'flowkeep flush' deletes all",
+            "no filter is given; 'flowkeep flush' deletes all connections",
         );
     }
-    match open(&arguments.place.folder) {
+    match open(&arguments.location.folder) {
         Ok(pinned) => deleted(pinned.delete(&filter)),
         Err(error) => failure(&error),
     }
 }
 
 pub(in crate::command) fn flush(arguments: &arguments::Flush) -> ExitCode {
-    match open(&arguments.place.folder) {
+    match open(&arguments.location.folder) {
         Ok(pinned) => deleted(pinned.flush()),
         Err(error) => failure(&error),
     }

@@ -1,10 +1,9 @@
-//! The commands of a live tracker.
+//! The commands for a live tracker.
 
 mod attach;
 mod check;
 mod delete;
 mod list;
-mod prometheus;
 mod run;
 mod set;
 mod signals;
@@ -27,19 +26,19 @@ pub(super) use self::set::set;
 pub(super) use self::stats::stats;
 pub(super) use self::watch::watch;
 
-/// Says what went wrong.
+/// Prints an error, and returns its exit code.
 fn failure(error: &Error) -> ExitCode {
     eprintln!("flowkeep: {error}");
     ExitCode::from(status_of(error))
 }
 
-/// Says that signals can't be taken over, or waited for.
+/// Prints that signals can't be handled.
 fn no_signals(error: &io::Error) -> ExitCode {
-    eprintln!("flowkeep: signals can't be waited for: {error}");
+    eprintln!("flowkeep: cannot wait for signals: {error}");
     ExitCode::FAILURE
 }
 
-/// The exit status that an error ends with.
+/// The exit status for an error.
 const fn status_of(error: &Error) -> u8 {
     match error {
         Error::Missing { .. } => 3,
@@ -49,14 +48,15 @@ const fn status_of(error: &Error) -> u8 {
     }
 }
 
-/// Opens the tracker of a folder, also one that was killed: its last connections are still there.
+/// Opens the tracker of a folder. If it was killed, its last connections are still there, and a
+/// message says so.
 fn open(folder: &Path) -> Result<Pinned, Error> {
     let folder = Folder::at(folder)?;
     let pinned = Pinned::open(&folder)?;
     if !pinned.is_running() {
         eprintln!(
-            "flowkeep: the tracker in {} was killed, and nothing tracks any more; \
-             '{}' takes its table away",
+            "flowkeep: the tracker in {} was killed, so nothing is tracked; remove its table with \
+             '{}'",
             folder.path().display(),
             folder.command("detach --all")
         );

@@ -14,14 +14,14 @@ use super::status::Status;
 use super::{failure, no_signals};
 use crate::command::arguments::{self, Target, Timeouts};
 
-/// Time between two looks for interfaces that have gone, and two stretches of the sweep.
+/// Time between two checks for removed interfaces and expired connections.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
-/// How long the sweep takes at most each time: a hundredth of a processor.
-pub(super) const SWEEP_FOR: Duration = Duration::from_millis(10);
+/// How long removing expired connections may take each time: a hundredth of a processor.
+pub(super) const SWEEP_BUDGET: Duration = Duration::from_millis(10);
 
 pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
-    // Before anything is attached: a signal from here on ends all in good order.
+    // From here on a signal detaches what is attached.
     let signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => return no_signals(&error),
@@ -38,7 +38,12 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
             match tracker.totals() {
                 Ok(totals) => {
                     let names = names(&tracker);
-                    status.update(totals, tracker.carried(), &names, start.elapsed());
+                    status.update(
+                        totals,
+                        tracker.interface_counters(),
+                        &names,
+                        start.elapsed(),
+                    );
                 }
                 Err(error) => {
                     status.end();
@@ -46,9 +51,9 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
                 }
             }
         }
-        for interface in tracker.gone() {
+        for interface in tracker.take_removed() {
             status.warn(&format!(
-                "{} has gone, and is no longer tracked",
+                "{} was removed, and is no longer tracked",
                 interface.name()
             ));
         }
@@ -61,7 +66,7 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
             return ExitCode::FAILURE;
         }
         if !arguments.no_sweep {
-            tracker.sweep(SWEEP_FOR);
+            tracker.sweep(SWEEP_BUDGET);
         }
         match signals.wait(Instant::now() + TICK) {
             Ok(false) => {}
@@ -82,7 +87,7 @@ pub(in crate::command) fn run(arguments: &arguments::Run) -> ExitCode {
 /// Starts a tracker.
 pub(super) fn start(target: &Target, timeouts: &Timeouts, pin: bool) -> Result<Tracker, Error> {
     let options = Options {
-        folder: Folder::at(&target.place.folder)?,
+        folder: Folder::at(&target.location.folder)?,
         interfaces: target.interface.clone(),
         mode: mode(target),
         pin,
@@ -93,9 +98,9 @@ pub(super) fn start(target: &Target, timeouts: &Timeouts, pin: bool) -> Result<T
     })
 }
 
-/// Does what may take long for a large table, and says why if it does.
+/// Runs `start`, which takes long for a large table, and prints why if it does.
 fn patiently<T>(options: &Options, start: impl FnOnce() -> T) -> T {
-    /// Smaller ones are there before one could read it.
+    /// Smaller tables are created before a message could be read.
     const LARGE: u64 = 1 << 30;
     const PATIENCE: Duration = Duration::from_secs(1);
     if options.table_bytes() < LARGE {
@@ -105,13 +110,13 @@ fn patiently<T>(options: &Options, start: impl FnOnce() -> T) -> T {
     thread::scope(|scope| {
         scope.spawn(move || {
             if is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                let (room, bytes) = (options.connections(), options.table_bytes());
-                // Nobody may be there to read it.
+                let (connections, bytes) = (options.connections(), options.table_bytes());
+                // Standard error may be closed.
                 let _ = writeln!(
                     io::stderr(),
-                    "flowkeep: making room for {} connections: the kernel clears {} of memory, \
-                     which takes a while",
-                    Count(room.into()),
+                    "flowkeep: creating a table for {} connections: the kernel clears {} of \
+                     memory, which takes a while",
+                    Count(connections.into()),
                     Bytes(bytes)
                 );
             }
@@ -135,7 +140,7 @@ pub(super) fn describe(tracker: &Tracker, target: &Target) -> String {
     format!("tracking {} {}", names(tracker), mode(target))
 }
 
-/// The names of the interfaces, as one would say them.
+/// The names of the interfaces.
 fn names(tracker: &Tracker) -> String {
     let interfaces = tracker.interfaces().iter();
     let names: Vec<&str> = interfaces.map(|found| found.name()).collect();

@@ -6,7 +6,7 @@ use super::{failure, open};
 use crate::command::{arguments, say};
 
 pub(in crate::command) fn set(arguments: &arguments::Set) -> ExitCode {
-    let changed = open(&arguments.place.folder)
+    let changed = open(&arguments.location.folder)
         .and_then(|pinned| pinned.change(|settings| arguments.timeouts.apply(settings)));
     let settings = match changed {
         Ok(settings) => settings,

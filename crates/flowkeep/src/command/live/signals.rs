@@ -1,4 +1,4 @@
-//! Waiting for the signals that end a command.
+//! Waiting for signals that end a command.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// SIGINT, SIGTERM and SIGHUP, which no longer end the program but are waited for, but for those
-/// that were ignored when it was started, as nohup does.
+/// SIGINT, SIGTERM and SIGHUP, which no longer end the process, so that it can wait for them. Signals
+/// that were ignored when it was started stay so, as with nohup.
 pub(super) struct Signals {
     file: SignalFd,
 }
 
 impl Signals {
-    /// Takes the signals over, for this thread and those that it starts.
+    /// Blocks the signals in this thread and in those that it starts.
     pub(super) fn new() -> io::Result<Self> {
         let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
         let mut signals = SigSet::empty();
@@ -30,12 +30,12 @@ impl Signals {
         Ok(Self { file })
     }
 
-    /// Waits until then, or until a signal comes. Whether one came.
+    /// Waits until a time, or until a signal arrives. Returns whether one arrived.
     pub(super) fn wait(&self, until: Instant) -> io::Result<bool> {
         self.wait_for(&[], until)
     }
 
-    /// As [`Self::wait`], or until there is something to read from an input.
+    /// As [`Self::wait`], or until an input can be read.
     pub(super) fn wait_for(&self, inputs: &[BorrowedFd<'_>], until: Instant) -> io::Result<bool> {
         let signals = PollFd::new(self.file.as_fd(), PollFlags::POLLIN);
         let inputs = inputs
@@ -44,7 +44,7 @@ impl Signals {
         let mut files: Vec<_> = [signals].into_iter().chain(inputs).collect();
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            // Rounded up, so that the time has come when poll says so.
+            // poll counts milliseconds; rounded up, so that it does not return early.
             let left = left + Duration::from_micros(999);
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             match poll(&mut files, timeout) {
@@ -57,7 +57,7 @@ impl Signals {
     }
 }
 
-/// The signals that are ignored by a process with this `/proc/PID/status`: bit 0 for signal 1.
+/// The ignored signals in the text of `/proc/PID/status`: bit 0 is signal 1.
 fn ignored(status: &str) -> u64 {
     let mut lines = status.lines();
     lines
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ignored_signals_are_known() {
+    fn ignored_signals_are_read() {
         // SIGHUP is 1, SIGPIPE 13.
         assert_eq!(
             ignored("SigBlk:\t0000000000000003\nSigIgn:\t0000000000001001\n"),

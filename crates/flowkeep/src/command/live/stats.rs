@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anstream::AutoStream;
-use flowkeep::live::{Error, Pinned, Rates, Report, Totals};
+use flowkeep::live::{Error, Pinned, Rates, Statistics, Totals};
+use flowkeep::output::{json, prometheus, table};
 
 use super::signals::Signals;
-use super::{failure, no_signals, open, prometheus};
+use super::{failure, no_signals, open};
 use crate::command::arguments::{self, StatsFormat};
 use crate::command::{exit_code, say};
 
 pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
-    let pinned = match open(&arguments.place.folder) {
+    let pinned = match open(&arguments.location.folder) {
         Ok(pinned) => pinned,
         Err(error) => return failure(&error),
     };
@@ -38,7 +39,7 @@ pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
             return ExitCode::FAILURE;
         }
         let shown = pinned
-            .lives()
+            .check_alive()
             .and_then(|()| show(&pinned, arguments.output, &mut before));
         match shown {
             Ok(ExitCode::SUCCESS) => {}
@@ -48,7 +49,7 @@ pub(in crate::command) fn stats(arguments: &arguments::Stats) -> ExitCode {
     }
 }
 
-/// Writes how things are now.
+/// Writes statistics as of now.
 fn show(
     pinned: &Pinned,
     format: StatsFormat,
@@ -56,7 +57,7 @@ fn show(
 ) -> Result<ExitCode, Error> {
     let totals = pinned.totals()?;
     let interfaces = pinned.interfaces();
-    let report = Report {
+    let statistics = Statistics {
         interfaces: &interfaces,
         totals: &totals,
         rates: before
@@ -66,9 +67,9 @@ fn show(
     let mut out = io::stdout().lock();
     let color = AutoStream::choice(&out) != anstream::ColorChoice::Never;
     let written = match format {
-        StatsFormat::Table => report.write(&mut out, color),
-        StatsFormat::Json => report.write_json(&mut out),
-        StatsFormat::Prometheus => prometheus::write(&report, &mut out),
+        StatsFormat::Table => table::statistics(&statistics, &mut out, color),
+        StatsFormat::Json => json::statistics(&statistics, &mut out),
+        StatsFormat::Prometheus => prometheus::statistics(&statistics, &mut out),
     };
     *before = Some(totals);
     Ok(exit_code(written))

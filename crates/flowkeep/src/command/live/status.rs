@@ -1,19 +1,19 @@
-//! The line that tells how a tracker is doing.
+//! The status line of a running tracker.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use flowkeep::live::{Carried, Rates, Totals};
-use flowkeep::output::Count;
+use flowkeep::live::{InterfaceCounters, Rates, Totals};
+use flowkeep::output::table::StatusLine;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// On a terminal one line that stays up to date, else a line an interval.
+/// One line that is updated on a terminal, or one line every interval.
 pub(super) struct Status {
     line: Line,
     interval: Duration,
     due: Instant,
-    before: Option<(Totals, Option<Carried>)>,
+    before: Option<(Totals, Option<InterfaceCounters>)>,
 }
 
 enum Line {
@@ -45,7 +45,7 @@ impl Status {
         }
     }
 
-    /// Says something that stays, unless nothing is to be said.
+    /// Prints a message that stays, unless only errors are printed.
     pub(super) fn say(&self, message: &str) {
         match &self.line {
             Line::Terminal(bar) => bar.suspend(|| print(&message)),
@@ -54,7 +54,7 @@ impl Status {
         }
     }
 
-    /// Says something on standard error.
+    /// Prints a message to standard error.
     pub(super) fn warn(&self, message: &str) {
         match &self.line {
             Line::Terminal(bar) => bar.suspend(|| eprintln!("flowkeep: {message}")),
@@ -62,42 +62,41 @@ impl Status {
         }
     }
 
-    /// Whether it is time for another look at the table.
+    /// Whether it is time for an update.
     pub(super) fn is_due(&self) -> bool {
         !matches!(self.line, Line::Quiet) && Instant::now() >= self.due
     }
 
-    /// Shows how things are now, after a look that took so long, with what the interfaces of these
-    /// names have carried.
+    /// Updates the line with what was read of the table, which took `took`, and with the counters of
+    /// the interfaces that have these names.
     pub(super) fn update(
         &mut self,
         now: Totals,
-        carried: Option<Carried>,
+        counters: Option<InterfaceCounters>,
         names: &str,
         took: Duration,
     ) {
-        // Large tables are looked at less often: it shall not take more than a fiftieth of a
-        // processor.
+        // Reading a table takes a fiftieth of a processor at most, so large ones are read less often.
         self.due = Instant::now() + self.interval.max(took * 50);
         let before = self.before.as_ref();
-        let earlier = before.and_then(|(_, carried)| carried.as_ref());
-        let text = Text {
-            now: &now,
+        let earlier = before.and_then(|(_, counters)| counters.as_ref());
+        let text = StatusLine {
+            totals: &now,
             rates: before.map(|(before, _)| Rates::between(before, &now)),
             packets: earlier
-                .zip(carried.as_ref())
-                .and_then(|(earlier, later)| Carried::rate(earlier, later)),
-            names,
+                .zip(counters.as_ref())
+                .and_then(|(earlier, later)| InterfaceCounters::rate(earlier, later)),
+            interfaces: names,
         };
         match &self.line {
             Line::Terminal(bar) => bar.set_message(text.to_string()),
             Line::Pipe => print(&text),
             Line::Quiet => {}
         }
-        self.before = Some((now, carried));
+        self.before = Some((now, counters));
     }
 
-    /// Takes the line away.
+    /// Ends the line.
     pub(super) fn end(&self) {
         if let Line::Terminal(bar) = &self.line {
             bar.abandon();
@@ -105,52 +104,7 @@ impl Status {
     }
 }
 
-/// Whoever read our lines may have gone: tracking goes on.
+/// Tracking goes on if nobody reads the lines any more.
 fn print(line: &dyn fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
-}
-
-/// `1,234 connections, 56 new/s, 7,890 packets/s on eth0, table 0.5 % full: 1,200 answered, 34
-/// unanswered, 0 closing, 0 closed`. What gets lost at a terminal's edge is what matters least.
-struct Text<'a> {
-    now: &'a Totals,
-    rates: Option<Rates>,
-    /// Packets a second, by the interfaces' own count.
-    packets: Option<f64>,
-    /// The interfaces' names.
-    names: &'a str,
-}
-
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connections = self.now.connections();
-        let s = if connections == 1 { "" } else { "s" };
-        write!(f, "{} connection{s}", Count(connections))?;
-        if let Some(rates) = self.rates {
-            write!(f, ", {} new/s", Count(rates.created.round() as u64))?;
-        }
-        if let Some(packets) = self.packets {
-            let (packets, names) = (Count(packets.round() as u64), self.names);
-            write!(f, ", {packets} packets/s on {names}")?;
-        }
-        let full = 100.0 * connections as f64 / self.now.capacity.max(1) as f64;
-        write!(f, ", table {full:.1} % full")?;
-        for (count, what) in [
-            (self.now.evicted(), "evicted"),
-            (self.now.refused(), "refused"),
-        ] {
-            if count != 0 {
-                write!(f, ", {} {what}", Count(count))?;
-            }
-        }
-        let census = &self.now.census;
-        write!(
-            f,
-            ": {} answered, {} unanswered, {} closing, {} closed",
-            Count(census.answered),
-            Count(census.unanswered),
-            Count(census.closing),
-            Count(census.closed),
-        )
-    }
 }

@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flowkeep::connection::Event;
 use flowkeep::filter::Filter;
 use flowkeep::live::{Error, Folder, Packet, PacketFile, Watcher};
 use flowkeep::output::{Content, Count, Output};
 
-use super::run::{SWEEP_FOR, TICK};
+use super::run::{SWEEP_BUDGET, TICK};
 use super::signals::Signals;
 use super::{failure, no_signals};
 use crate::command::sink::output;
@@ -21,7 +21,7 @@ pub(in crate::command) fn watch(arguments: &arguments::Watch) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return no_signals(&error),
     };
-    let folder = Folder::at(&arguments.place.folder);
+    let folder = Folder::at(&arguments.location.folder);
     let mut watcher = match folder.and_then(|folder| Watcher::start(&folder)) {
         Ok(watcher) => watcher,
         Err(error) => return failure(&error),
@@ -31,17 +31,20 @@ pub(in crate::command) fn watch(arguments: &arguments::Watch) -> ExitCode {
         Err(code) => return code,
     };
     let end = follow(&mut watcher, &mut screen, &signals);
-    // Before the last words: what comes from now on is nobody's loss.
-    let lost = watcher.lost();
+    // Events that are sent from now on are not missed.
+    let missed = Missed {
+        dropped: watcher.lost(),
+        lapsed: watcher.lapsed(),
+    };
     drop(watcher);
     match end {
-        Ok(Ok(())) => screen.end(&lost),
+        Ok(Ok(())) => screen.end(&missed),
         Ok(Err(error)) => {
             screen.written = Err(error);
-            screen.end(&lost)
+            screen.end(&missed)
         }
         Err(error) => {
-            screen.end(&lost);
+            screen.end(&missed);
             failure(&error)
         }
     }
@@ -62,9 +65,9 @@ fn follow(
         }
         watcher.read(|event, packet| screen.event(event, packet));
         if Instant::now() >= tick {
-            watcher.sweep(SWEEP_FOR, |event| screen.event(event, None));
-            screen.lost(watcher.lost()?);
-            watcher.lives()?;
+            watcher.sweep(SWEEP_BUDGET, |event| screen.event(event, None));
+            screen.dropped(watcher.lost()?);
+            watcher.check_alive()?;
             tick = Instant::now() + TICK;
         }
         screen.flush();
@@ -72,17 +75,25 @@ fn follow(
     Ok(Ok(()))
 }
 
-/// Where events go.
+/// Events that were not shown although they happened.
+struct Missed {
+    /// How many the kernel has dropped.
+    dropped: Result<u64, Error>,
+    /// For how long it has sent none.
+    lapsed: Duration,
+}
+
+/// Where events are written.
 struct Screen {
     output: Box<dyn Output>,
     file: Option<PacketFile>,
     filter: Filter,
     kinds: Vec<flowkeep::connection::EventKind>,
-    /// Events that are still to be shown.
+    /// Events until the end.
     left: u64,
     shown: u64,
-    /// Events that were lost as far as was told.
-    lost: u64,
+    /// Dropped events that were reported.
+    dropped: u64,
     written: io::Result<()>,
 }
 
@@ -102,12 +113,12 @@ impl Screen {
             kinds: arguments.event.clone(),
             left: arguments.count.unwrap_or(u64::MAX),
             shown: 0,
-            lost: 0,
+            dropped: 0,
             written: Ok(()),
         })
     }
 
-    /// Whether all was shown that is to be, or can be.
+    /// Whether no further event is to be shown, or can be.
     const fn is_done(&self) -> bool {
         self.left == 0 || self.written.is_err()
     }
@@ -139,45 +150,56 @@ impl Screen {
         }
     }
 
-    /// Tells of events that were lost since it was last told.
-    fn lost(&mut self, lost: u64) {
-        let new = lost.saturating_sub(self.lost);
+    /// Reports the events that were dropped since the last report.
+    fn dropped(&mut self, dropped: u64) {
+        let new = dropped.saturating_sub(self.dropped);
         if new != 0 {
             self.flush();
-            // Nobody may be there to read it.
+            // Standard error may be closed.
             let _ = writeln!(
                 io::stderr(),
-                "flowkeep: {} events lost: they come faster than they are read",
+                "flowkeep: {} events dropped: they arrive faster than they are read",
                 Count(new)
             );
         }
-        self.lost = lost;
+        self.dropped = dropped;
     }
 
-    fn end(mut self, lost: &Result<u64, Error>) -> ExitCode {
+    fn end(mut self, missed: &Missed) -> ExitCode {
         self.flush();
-        if let Ok(lost) = lost {
-            self.lost(*lost);
+        if let Ok(dropped) = missed.dropped {
+            self.dropped(dropped);
         }
-        if let Some(words) = last_words(self.shown, lost) {
-            let _ = writeln!(io::stderr(), "flowkeep: {words}");
+        if let Some(message) = conclusion(self.shown, missed) {
+            let _ = writeln!(io::stderr(), "flowkeep: {message}");
         }
         match exit_code(self.written.and_then(|()| self.output.finish(None))) {
-            // What was shown may not be all.
-            ExitCode::SUCCESS if lost.is_err() => ExitCode::FAILURE,
+            // Events may be missing.
+            ExitCode::SUCCESS if missed.dropped.is_err() => ExitCode::FAILURE,
             code => code,
         }
     }
 }
 
-/// What there is to say at the end: nothing if all events were shown.
-fn last_words(shown: u64, lost: &Result<u64, Error>) -> Option<String> {
+/// What is printed at the end; nothing if all events were shown.
+fn conclusion(shown: u64, missed: &Missed) -> Option<String> {
     let shown = Count(shown);
-    match lost {
-        Ok(0) => None,
-        Ok(lost) => Some(format!("{shown} events shown, {} lost", Count(*lost))),
-        Err(error) => Some(format!(
-            "{shown} events shown; whether any were lost is not known: {error}"
+    let lapsed = missed.lapsed.as_secs();
+    let lapsed = (!missed.lapsed.is_zero()).then(|| {
+        format!(
+            "none were sent for {lapsed} s, while flowkeep was stopped or the machine was suspended"
+        )
+    });
+    match (&missed.dropped, lapsed) {
+        (Ok(0), None) => None,
+        (Ok(0), Some(lapsed)) => Some(format!("{shown} events shown; {lapsed}")),
+        (Ok(dropped), None) => Some(format!("{shown} events shown, {} dropped", Count(*dropped))),
+        (Ok(dropped), Some(lapsed)) => Some(format!(
+            "{shown} events shown, {} dropped; {lapsed}",
+            Count(*dropped)
+        )),
+        (Err(error), _) => Some(format!(
+            "{shown} events shown; how many were dropped is unknown: {error}"
         )),
     }
 }
@@ -187,13 +209,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_not_said_to_be_none() {
-        assert_eq!(last_words(1_234, &Ok(0)), None);
-        let some = last_words(1_234, &Ok(5_678));
-        assert_eq!(some.as_deref(), Some("1,234 events shown, 5,678 lost"));
+    fn what_is_unknown_is_not_taken_for_none() {
+        let said = |shown, dropped, seconds| {
+            let lapsed = Duration::from_secs(seconds);
+            conclusion(shown, &Missed { dropped, lapsed })
+        };
+        assert_eq!(said(1_234, Ok(0), 0), None);
+        let some = said(1_234, Ok(5_678), 0);
+        assert_eq!(some.as_deref(), Some("1,234 events shown, 5,678 dropped"));
+        let stopped = said(3, Ok(1), 35).unwrap_or_default();
+        assert!(stopped.starts_with("3 events shown, 1 dropped; none were sent for 35 s, "));
         let folder = "/sys/fs/bpf/flowkeep".into();
-        let unknown = last_words(3, &Err(Error::Ended { folder }));
-        let expected = "3 events shown; whether any were lost is not known: \
+        let unknown = said(3, Err(Error::Ended { folder }), 0);
+        let expected = "3 events shown; how many were dropped is unknown: \
                         the tracker in /sys/fs/bpf/flowkeep has ended";
         assert_eq!(unknown.as_deref(), Some(expected));
     }

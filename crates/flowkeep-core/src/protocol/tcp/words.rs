@@ -1,0 +1,247 @@
+//! A connection in four words and six bits of a record.
+//!
+//! | word | bits |
+//! | --- | --- |
+//! | `originator`, `responder` | 0 to 7 generation, 8 to 39 END, 40 to 59 LIMIT of the *other* side, 60 and 61 acknowledgements counted, 62 astray |
+//! | `windows` | 0 to 7 generation, 8 to 24 and 25 to 41 WIN, 42 to 45 and 46 to 49 SCALE, 50 to 61 the last packet folded, 62 and 63 how often it came again |
+//! | `memory` | 0 to 7 generation, 8 and 9 kind, 10 and 11 ACKED unknown, 12 to 63 see below |
+//! | state bits | 0 to 3 state, 4 the first FIN was the originator's, 5 assured |
+//!
+//! Of each pair the originator's comes first. A side's word holds what that side's packets change,
+//! so that packets of one direction, which one processor mostly handles, write one word, and a
+//! packet that changes nothing writes none. `windows` changes when a window grows or packets
+//! repeat, `memory` when an acknowledgement advances or something odd comes.
+//!
+//! Every word names its owner by eight bits of the record's generation. A word that is exchanged
+//! for what was read can't hit the next owner; when an exchange fails, the packet is judged
+//! again, which is harmless after a part was written (see [`Connection::judge`]). State bits and
+//! lifetime share the record's state word, which is exchanged last.
+//!
+//! # What is rounded, and why that is safe
+//!
+//! - LIMIT is a multiple of the window's unit (2^SCALE), rounded up: less than a unit is let
+//!   through too much, once, since rounding up again changes nothing. Of it 20 bits are kept; the
+//!   rest follows from END, which is within 2^18 units above.
+//! - WIN is in units, rounded up, and ends at 2^17 - 1 of them, twice the largest that there is.
+//! - ACKED is kept modulo 2^24, as if less than 16 MB were in flight; with more, a RST that has
+//!   just that number is not taken for exact. An attacker gains nothing: for each END one number
+//!   is exact.
+//! - While `memory` holds something else, ACKED is known only if it is END.
+//! - While the connection opens, LIMIT's bits hold how much data the SYN carried, and `memory`
+//!   the originator's latest SYN if that is not the highest. Who has not sent a SYN has, in END,
+//!   what a stray ACK of it acknowledged, and one acknowledgement counted.
+
+use super::memory::KIND_SHIFT;
+use super::{Connection, Memory, Numbers, Scale, Seq, State};
+
+/// What a record keeps of a connection beside the state bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Changed by packets of the originator.
+    pub originator: u64,
+    /// Changed by packets of the responder.
+    pub responder: u64,
+    /// Windows and repetitions.
+    pub windows: u64,
+    /// What could not be judged at once, or what is acknowledged.
+    pub memory: u64,
+}
+
+const GENERATION: u64 = 0xff;
+const END: u32 = 8;
+const EDGE: u32 = 40;
+const EDGE_BITS: u32 = 20;
+const EDGE_MASK: u32 = (1 << EDGE_BITS) - 1;
+/// LIMIT is kept within this many units below END, half of what can be told apart.
+const REACH: u32 = EDGE_BITS - 2;
+const ACKS: u32 = 60;
+const ASTRAY: u32 = 62;
+
+const UNITS: [u32; 2] = [8, 25];
+const UNITS_MASK: u64 = super::connection::MAX_UNITS as u64;
+const SCALE: [u32; 2] = [42, 46];
+const LAST: u32 = 50;
+const REPEATS: u32 = 62;
+
+const UNKNOWN: [u32; 2] = [10, 11];
+const ACKED: [u32; 2] = [12, 36];
+const ACKED_MASK: u32 = (1 << 24) - 1;
+/// Bits of [`Words::memory`] that are ACKED if nothing is remembered.
+const KIND: u64 = 3 << KIND_SHIFT;
+
+const FIRST_FIN: u8 = 1 << 4;
+const ASSURED: u8 = 1 << 5;
+
+impl Words {
+    /// The connection, seen from the sender of a packet. `None` if a word is not of
+    /// `generation`: then the record has another owner.
+    #[must_use]
+    #[inline]
+    pub const fn unpack(
+        &self,
+        state_bits: u8,
+        generation: u8,
+        by_originator: bool,
+    ) -> Option<Connection> {
+        let differs = (self.originator ^ generation as u64)
+            | (self.responder ^ generation as u64)
+            | (self.windows ^ generation as u64)
+            | (self.memory ^ generation as u64);
+        if differs & GENERATION != 0 {
+            return None;
+        }
+        let state = State::from_bits(state_bits & 15);
+        let remembered = self.memory & KIND != 0 || state.opening();
+        let originator = self.numbers(0, self.originator, remembered);
+        let responder = self.numbers(1, self.responder, remembered);
+        let (mut own, mut other) = if by_originator {
+            (originator, responder)
+        } else {
+            (responder, originator)
+        };
+        let (own_word, other_word) = if by_originator {
+            (self.originator, self.responder)
+        } else {
+            (self.responder, self.originator)
+        };
+        if state.opening() {
+            own.syn_data = edge(own_word);
+            other.syn_data = edge(other_word);
+        } else {
+            own.limit = limit(edge(other_word), other.scale, own.end);
+            other.limit = limit(edge(own_word), own.scale, other.end);
+        }
+        // Without what is the record's, or ACKED's.
+        let memory = if self.memory & KIND == 0 {
+            Memory::NOTHING
+        } else {
+            Memory(self.memory & !(GENERATION | 1 << UNKNOWN[0] | 1 << UNKNOWN[1]))
+        };
+        Some(Connection {
+            own,
+            other,
+            memory,
+            last: (self.windows >> LAST) as u16 & 0xfff,
+            repeats: (self.windows >> REPEATS) as u8,
+            state,
+            by_originator,
+            first_fin_by_originator: state_bits & FIRST_FIN != 0,
+            assured: state_bits & ASSURED != 0,
+            reserved: 0,
+        })
+    }
+
+    /// What the words tell of a side apart from the other.
+    #[inline]
+    const fn numbers(&self, side: usize, word: u64, remembered: bool) -> Numbers {
+        let end = Seq((word >> END) as u32);
+        let acked = if remembered {
+            end
+        } else {
+            let low = (self.memory >> ACKED[side]) as u32;
+            end.minus(end.0.wrapping_sub(low) & ACKED_MASK)
+        };
+        Numbers {
+            end,
+            limit: Seq(0),
+            acked,
+            units: (self.windows >> UNITS[side] & UNITS_MASK) as u32,
+            syn_data: 0,
+            scale: Scale((self.windows >> SCALE[side]) as u8 & 15),
+            acks: (word >> ACKS) as u8 & 3,
+            acked_known: self.memory >> UNKNOWN[side] & 1 == 0,
+            astray: word >> ASTRAY & 1 != 0,
+        }
+    }
+}
+
+const fn edge(word: u64) -> u32 {
+    (word >> EDGE) as u32 & EDGE_MASK
+}
+
+/// The number next to `end` whose units end in `edge`.
+#[inline]
+const fn limit(edge: u32, by: Scale, end: Seq) -> Seq {
+    let distance = Seq(edge << by.shift()).since(end);
+    // Bits that are known: the edge's, shifted.
+    let unknown = 32_u32.saturating_sub(EDGE_BITS + by.shift());
+    end.plus(((distance << unknown) as i32 >> unknown) as u32)
+}
+
+impl Connection {
+    /// The words and state bits of a record of `generation`.
+    #[must_use]
+    #[inline]
+    pub fn pack(&self, generation: u8) -> (Words, u8) {
+        let (originator, responder) = if self.by_originator {
+            (&self.own, &self.other)
+        } else {
+            (&self.other, &self.own)
+        };
+        let generation = u64::from(generation);
+        let windows = generation
+            | u64::from(originator.units) << UNITS[0]
+            | u64::from(responder.units) << UNITS[1]
+            | u64::from(originator.scale.0) << SCALE[0]
+            | u64::from(responder.scale.0) << SCALE[1]
+            | u64::from(self.last) << LAST
+            | u64::from(self.repeats) << REPEATS;
+        let words = Words {
+            originator: generation | self.side(originator, responder),
+            responder: generation | self.side(responder, originator),
+            windows,
+            memory: generation | self.remembered(originator, responder),
+        };
+        let mut bits = self.state as u8;
+        if self.first_fin_by_originator {
+            bits |= FIRST_FIN;
+        }
+        if self.assured {
+            bits |= ASSURED;
+        }
+        (words, bits)
+    }
+
+    #[inline]
+    fn side(&self, side: &Numbers, other: &Numbers) -> u64 {
+        let edge = if self.state.opening() {
+            side.syn_data
+        } else {
+            let shift = side.scale.shift();
+            nearest(other, shift).0 >> shift
+        };
+        u64::from(side.end.0) << END
+            | u64::from(edge & EDGE_MASK) << EDGE
+            | u64::from(side.acks) << ACKS
+            | u64::from(side.astray) << ASTRAY
+    }
+
+    #[inline]
+    fn remembered(&self, originator: &Numbers, responder: &Numbers) -> u64 {
+        let [o, r] = [originator, responder];
+        if self.state.opening() {
+            return self.memory.0;
+        }
+        if self.memory.is_nothing() {
+            return u64::from(!o.acked_known) << UNKNOWN[0]
+                | u64::from(!r.acked_known) << UNKNOWN[1]
+                | u64::from(o.acked.0 & ACKED_MASK) << ACKED[0]
+                | u64::from(r.acked.0 & ACKED_MASK) << ACKED[1];
+        }
+        self.memory.0
+            | u64::from(!o.all_acked()) << UNKNOWN[0]
+            | u64::from(!r.all_acked()) << UNKNOWN[1]
+    }
+}
+
+/// LIMIT, raised to where it can still be told from END.
+#[inline]
+fn nearest(side: &Numbers, shift: u32) -> Seq {
+    let reach = 1_u32.wrapping_shl(REACH + shift);
+    // With a unit of 2^12 or more nothing is left out.
+    if REACH + shift < 30 {
+        side.limit.latest(side.end.minus(reach).round_up(shift))
+    } else {
+        side.limit
+    }
+}
