@@ -205,6 +205,7 @@ impl Connection {
         let end = segment.end();
         self.own = Numbers {
             end,
+            sent: end,
             acks: 1,
             // A SYN is not acknowledged.
             acked: segment.seq,
@@ -213,6 +214,7 @@ impl Connection {
         };
         self.other = Numbers {
             end: segment.ack,
+            sent: segment.ack,
             acked: segment.ack,
             acked_known: true,
             ..Numbers::UNSEEN

@@ -35,11 +35,13 @@ impl Connection {
     #[inline]
     pub(super) fn acknowledges_syn(&self, segment: &Segment) -> bool {
         let (ack, other) = (segment.ack, &self.other);
-        if other.acked_known {
-            ack.after(other.acked) && !ack.after(other.end)
+        // Where that was forgotten, an exact number of its own is as good.
+        let from_syn = if other.acked_known {
+            ack.after(other.acked)
         } else {
-            ack == other.end
-        }
+            ack == other.end || segment.seq == self.own.end
+        };
+        from_syn && !ack.after(other.end)
     }
 
     /// In a simultaneous open both sides answer by a SYN-ACK. If it has another number than its
@@ -49,7 +51,7 @@ impl Connection {
         if end != self.own.end {
             let granted = segment.seq.plus(1).plus(self.other.window().max(1));
             self.own.limit = granted.round_up(self.other.scale.shift());
-            self.own.end = end;
+            self.own.begin(end);
             self.own.set_acked(segment.seq);
             self.other.acks = 0;
         }

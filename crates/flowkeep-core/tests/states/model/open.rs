@@ -83,7 +83,11 @@ impl Connection {
         let end = it.end.unwrap_or(0);
         match it.acked {
             Some(before_syn) => after(segment.ack, before_syn) && !after(segment.ack, end),
-            None => segment.ack == end,
+            // Where that was forgotten, an exact number of its own is as good.
+            None => {
+                let exact = self.side(segment.from).end == Some(segment.seq);
+                segment.ack == end || exact && !after(segment.ack, end)
+            }
         }
     }
 
@@ -100,6 +104,8 @@ impl Connection {
             self.side_mut(to).acks = 0;
             let me = self.side_mut(from);
             me.end = Some(end);
+            me.sent = Some(end);
+            me.fin_ahead = false;
             me.acked = Some(segment.seq);
             me.limit = Some(round_up(begin.wrapping_add(allowed), shift));
         }
