@@ -9,6 +9,7 @@ mod flow;
 mod mutate;
 #[path = "model/mod.rs"]
 mod states;
+mod torn;
 mod wire;
 
 use std::time::{Duration, Instant};

@@ -148,8 +148,10 @@ pub struct Numbers {
     pub astray: bool,
     /// The last number before `sent` is a FIN, which is not proven.
     pub fin_ahead: bool,
+    /// What lies beyond `end` goes on from a packet that acknowledged only what was proven.
+    pub credible: bool,
     /// Unused.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 2],
 }
 
 impl Numbers {
@@ -165,7 +167,8 @@ impl Numbers {
         acked_known: false,
         astray: false,
         fin_ahead: false,
-        reserved: [0; 3],
+        credible: false,
+        reserved: [0; 2],
     };
 
     /// What is seen this far beyond what is proven is not remembered.
@@ -323,6 +326,12 @@ impl Connection {
     #[inline]
     pub(super) const fn never_open(&self) -> bool {
         matches!(self.state, State::Closed) && self.own.acks == 0 && self.other.acks == 0
+    }
+
+    /// Whether something was seen of either side beyond what is proven.
+    #[inline]
+    pub(super) fn has_gap(&self) -> bool {
+        self.own.has_gap() || self.other.has_gap()
     }
 
     /// Whether the packet's sender has sent a FIN.

@@ -24,6 +24,7 @@ impl Connection {
     pub(super) fn send(&mut self, segment: &Segment, fin: bool) -> bool {
         let end = segment.end();
         let exact = fin || segment.seq == self.own.end || self.is_own_acked(segment.seq);
+        let credible = !segment.ack.after(self.other.end);
         let own = &mut self.own;
         if !end.after(own.end) {
             return false;
@@ -47,6 +48,10 @@ impl Connection {
                 end.after(own.sent)
             };
             if further {
+                // Otherwise one lucky guess would prove the next.
+                if segment.seq != own.sent {
+                    own.credible = credible;
+                }
                 own.sent = end;
                 own.fin_ahead = false;
             }

@@ -82,6 +82,17 @@ impl Memory {
     }
 
     #[inline]
+    pub(super) const fn is_far(self) -> bool {
+        self.0 & KIND == FAR
+    }
+
+    /// Whether both are of a kind.
+    #[inline]
+    pub(super) const fn is_like(self, other: Self) -> bool {
+        (self.0 ^ other.0) & KIND == 0
+    }
+
+    #[inline]
     pub(super) const fn far(of_originator: bool, to: Seq, fin: bool) -> Self {
         let mut bits = FAR | (to.0 as u64) << PAYLOAD;
         if !of_originator {

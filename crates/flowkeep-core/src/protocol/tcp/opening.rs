@@ -93,7 +93,7 @@ impl Connection {
             Kind::Syn if self.by_originator => self.another_syn(segment),
             Kind::Syn => {
                 self.begin_by_syn(segment);
-                Step::passes(Reason::None)
+                Step::passes(Reason::None).with_fate(Fate::Rewrite)
             }
             Kind::SynAck => self.answer(kind, segment, policy),
             Kind::SynFinAck if self.by_originator => Step::invalid(Reason::Flags),
@@ -130,16 +130,18 @@ impl Connection {
     fn another_syn(&mut self, segment: &Segment) -> Step {
         let syn = Syn::of(segment);
         let highest = self.own.syn();
+        let mut fate = Fate::Update;
         if syn.end.after(highest.end) {
             self.own.remember_syn(&syn);
             self.memory = Memory::NOTHING;
+            fate = Fate::Rewrite;
         } else if syn == highest {
             self.memory = Memory::NOTHING;
         } else {
             self.memory = Memory::latest_syn(&syn);
         }
         self.own.offer(u32::from(segment.window));
-        Step::passes(Reason::None)
+        Step::passes(Reason::None).with_fate(fate)
     }
 
     fn own_rst_in_syn_sent(&mut self, segment: &Segment) -> Step {

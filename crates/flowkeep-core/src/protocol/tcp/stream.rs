@@ -39,7 +39,9 @@ impl Connection {
         if bounds.hold() {
             return self.fitting(segment, policy);
         }
-        let next = segment.seq == self.own.end || segment.seq == self.own.sent;
+        let next = segment.seq == self.own.end
+            || segment.seq == self.own.sent
+            || segment.has(flag::FIN) && self.fin_continues(segment);
         if bounds.reason == Reason::SeqOver && next && self.state != State::Closed {
             return self.oversized(segment, policy);
         }
@@ -60,8 +62,14 @@ impl Connection {
         })
     }
 
-    /// A pick-up is lenient until both sides have acknowledged each other twice.
+    /// A pick-up is lenient until both sides have acknowledged each other twice; and where both
+    /// sides have a gap, so much may be lost before the tracker that neither proves the other's.
     fn lenient(&self, policy: &Policy) -> bool {
+        self.by_guess(policy) || self.own.has_gap() && self.other.has_gap()
+    }
+
+    /// Whether bounds mean little.
+    fn by_guess(&self, policy: &Policy) -> bool {
         let few_acks = self.own.acks < ACKS || self.other.acks < ACKS;
         policy.mode == Mode::Liberal || self.picked_up() && few_acks
     }
@@ -92,7 +100,8 @@ impl Connection {
         let before = self.moving();
         self.use_windows(segment);
         let trusted = segment.seq == self.own.end;
-        let follows = segment.seq == self.own.sent;
+        let own = &self.own;
+        let follows = own.has_gap() && own.credible && segment.seq == own.sent;
         if !self.own_fin() {
             let exact = fins.own;
             fins.own |= self.send(segment, exact);
@@ -160,6 +169,7 @@ impl Connection {
         if !contradicted && end.after(own.end) && end.since(own.end) < Numbers::AHEAD {
             own.sent = end;
             own.fin_ahead = true;
+            own.credible = false;
         }
     }
 
@@ -192,7 +202,7 @@ impl Connection {
         let beyond = reason == Reason::SeqFar;
         if segment.has(flag::FIN) {
             let in_window = bounds.passes && matches!(reason, Reason::SeqOver | Reason::AckUnseen);
-            if in_window || lenient && beyond {
+            if in_window || beyond && self.by_guess(policy) {
                 self.remember_fin(segment, !in_window);
             }
             return if lenient { passes } else { plain };

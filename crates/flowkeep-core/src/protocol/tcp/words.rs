@@ -2,7 +2,7 @@
 //!
 //! | word | bits |
 //! | --- | --- |
-//! | `originator`, `responder` | 0 to 7 generation, 8 to 39 END as seen, 40 to 59 LIMIT of the *other* side, 60 and 61 acknowledgements counted, 62 astray |
+//! | `originator`, `responder` | 0 to 7 generation, 8 to 39 END as seen, 40 to 59 LIMIT of the *other* side, 60 and 61 acknowledgements counted, 62 astray, 63 credible |
 //! | `windows` | 0 to 7 generation, 8 to 24 and 25 to 41 WIN, 42 to 45 and 46 to 49 SCALE, 50 to 61 the last packet folded, 62 and 63 how often it came again |
 //! | `memory` | 0 to 7 generation, 8 and 9 kind, 10 and 11 ACKED is unknown, 12 to 63 by kind: see [`Memory`] |
 //! | `memory` of kind "nothing" | 12 to 35 and 36 to 59 marks, 60 and 61 gaps, 62 and 63 a FIN ahead |
@@ -16,10 +16,16 @@
 //! `windows` changes when a window grows or packets repeat, `memory` when an acknowledgement
 //! advances or something odd comes.
 //!
-//! Every word names its owner by eight bits of the record's generation. A word that is exchanged
-//! for what was read can't hit the next owner; when an exchange fails, the packet is judged
-//! again, which is harmless after a part was written (see [`Connection::judge`]). State bits and
-//! lifetime share the record's state word, which is exchanged last.
+//! # How they are written
+//!
+//! Every word names its owner by eight bits of the record's generation, so that a word that is
+//! exchanged for what was read can't hit the next owner. Words that did not change are not
+//! written. The others are exchanged in the order `memory`, the sender's word, the other side's,
+//! `windows`, and at last the state word, which has the state bits and the lifetime. When an
+//! exchange fails, all is read anew and the packet judged again: what was written already does not
+//! stand in its way (see [`Connection::judge`]). Where that would not be enough the fate is
+//! [`Fate::Rewrite`](super::Fate::Rewrite): the record is claimed as for a new owner, the words
+//! are stored, and it is published under its old generation.
 //!
 //! # What is rounded, and why that is safe
 //!
@@ -60,8 +66,11 @@ const EDGE_BITS: u32 = 20;
 const EDGE_MASK: u32 = (1 << EDGE_BITS) - 1;
 /// LIMIT is kept within 2 to this many units of END, half of what can be told apart.
 const REACH: u32 = EDGE_BITS - 2;
+/// Bits of [`Numbers::syn_data`], which takes the place of an edge.
+const SYN_DATA: u32 = 0xffff;
 const ACKS: u32 = 60;
 const ASTRAY: u32 = 62;
+const CREDIBLE: u32 = 63;
 
 const UNITS: [u32; 2] = [8, 25];
 const UNITS_MASK: u64 = super::connection::MAX_UNITS as u64;
@@ -110,8 +119,8 @@ impl Words {
             (responder, originator, edges.0, edges.1)
         };
         if state.opening() {
-            own.syn_data = own_edge;
-            other.syn_data = other_edge;
+            own.syn_data = own_edge & SYN_DATA;
+            other.syn_data = other_edge & SYN_DATA;
         } else {
             own.limit = limit(other_edge, other.scale, own.sent);
             other.limit = limit(own_edge, own.scale, other.sent);
@@ -144,7 +153,7 @@ impl Words {
         } else {
             sent
         };
-        let gap = marked && self.memory >> GAP[side] & 1 != 0;
+        let gap = marked && self.memory >> GAP[side] & 1 != 0 && mark.0 != sent.0;
         Numbers {
             end: if gap { mark } else { sent },
             sent,
@@ -157,7 +166,8 @@ impl Words {
             acked_known: self.memory >> UNKNOWN[side] & 1 == 0,
             astray: word >> ASTRAY & 1 != 0,
             fin_ahead: gap && self.memory >> FIN_AHEAD[side] & 1 != 0,
-            reserved: [0; 3],
+            credible: word >> CREDIBLE & 1 != 0,
+            reserved: [0; 2],
         }
     }
 }
@@ -235,6 +245,7 @@ impl Connection {
             | u64::from(edge & EDGE_MASK) << EDGE
             | u64::from(side.acks) << ACKS
             | u64::from(side.astray) << ASTRAY
+            | u64::from(side.credible) << CREDIBLE
     }
 
     #[inline]
@@ -254,7 +265,7 @@ impl Connection {
         u64::from(!known) << UNKNOWN[index]
             | u64::from(mark.0 & MARK_MASK) << MARK[index]
             | u64::from(gap) << GAP[index]
-            | u64::from(side.fin_ahead) << FIN_AHEAD[index]
+            | u64::from(gap && side.fin_ahead) << FIN_AHEAD[index]
     }
 }
 

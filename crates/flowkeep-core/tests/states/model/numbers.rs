@@ -30,8 +30,11 @@ impl Connection {
         let from = segment.from;
         let end = self.side(from).end.unwrap_or(0);
         let exact = segment.seq == end || self.acknowledged(from) == Some(segment.seq) || with_fin;
+
+        let proven = self.side(from.other()).end.unwrap_or(0);
         let me = self.side_mut(from);
         let sent = me.sent.unwrap_or(end);
+
         let number_of_fin = sent.wrapping_sub(1);
         if !after(segment.end(), end) {
             return false;
@@ -54,6 +57,10 @@ impl Connection {
             // Data beyond a FIN that was not proven contradicts it.
             me.sent = Some(segment.end());
             me.fin_ahead = false;
+            // Otherwise one lucky guess would prove the next.
+            if segment.seq != sent {
+                me.credible = !after(segment.ack, proven);
+            }
         }
         false
     }

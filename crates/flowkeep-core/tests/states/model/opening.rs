@@ -267,6 +267,7 @@ impl Connection {
             end: Some(end),
             sent: Some(end),
             fin_ahead: false,
+            credible: false,
             // What its SYN is not yet: acknowledged.
             acked: Some(begin.wrapping_sub(1)),
             limit: Some(round_up(granted, to_scale)),
@@ -283,6 +284,7 @@ impl Connection {
             end: Some(syn.end),
             sent: Some(syn.end),
             fin_ahead: false,
+            credible: false,
             // Data of a fast open that is not acknowledged with its SYN counts as if it were: it
             // will be sent again.
             acked: Some(syn.end),

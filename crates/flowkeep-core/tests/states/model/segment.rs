@@ -32,7 +32,9 @@ impl Connection {
         let bounds = self.bounds(segment);
         // Where its sender went on exactly where it was, the window only was too small.
         let side = self.side(from);
-        let next = side.end == Some(segment.seq) || side.sent == Some(segment.seq);
+        let next = side.end == Some(segment.seq)
+            || side.sent == Some(segment.seq)
+            || segment.fin && self.fin_continues(segment);
         let over = bounds == Bounds::Passes(Reason::SeqOver)
             && !adopted
             && next
@@ -84,7 +86,8 @@ impl Connection {
         let before = (self.client, self.server);
         self.windows(segment);
         let trusted = self.side(from).end == Some(segment.seq);
-        let follows = self.side(from).sent == Some(segment.seq);
+        let me = self.side(from);
+        let follows = me.has_gap() && me.credible && me.sent == Some(segment.seq);
         if !self.fin_of(from) {
             fins[0] |= self.sends(segment, fins[0]);
         }
@@ -146,7 +149,7 @@ impl Connection {
         if segment.fin {
             // It passes without effect; that the other side acknowledges its number is evidence.
             let in_window = matches!(reason, Reason::SeqOver | Reason::AckUnseen) && passes;
-            if in_window || lenient && reason == Reason::SeqFar {
+            if in_window || self.by_guess(settings) && reason == Reason::SeqFar {
                 self.remember_fin(segment, !in_window);
             }
             return if lenient {
@@ -243,6 +246,7 @@ impl Connection {
         if !contradicted && after(segment.end(), end) && segment.end().wrapping_sub(end) < AHEAD {
             me.sent = Some(segment.end());
             me.fin_ahead = true;
+            me.credible = false;
         }
     }
 

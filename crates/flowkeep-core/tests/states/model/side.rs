@@ -33,6 +33,8 @@ pub(crate) struct Side {
     pub(crate) sent: Option<u32>,
     /// The last number before `sent` is a FIN, not proven.
     pub(crate) fin_ahead: bool,
+    /// What lies beyond `end` goes on from a packet that acknowledged only what was proven.
+    pub(crate) credible: bool,
     /// LIMIT: the right edge that the other side has allowed it.
     pub(crate) limit: Option<u32>,
     /// WIN: the largest window that it has offered, in units of its scale.
@@ -54,6 +56,7 @@ impl Side {
         end: None,
         sent: None,
         fin_ahead: false,
+        credible: false,
         limit: None,
         units: None,
         scale: None,
@@ -73,6 +76,10 @@ impl Side {
         self.sent = Some(end);
         self.acked = Some(end);
         self.fin_ahead = false;
+    }
+
+    pub(crate) fn has_gap(&self) -> bool {
+        self.sent != self.end
     }
 
     /// WIN in bytes.
