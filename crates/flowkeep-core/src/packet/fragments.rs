@@ -42,7 +42,10 @@ impl FragmentKey {
 }
 
 /// What later fragments need of the first one.
+// Aligned, because compilers copy two of its fields as one: the kernel's verifier refuses unaligned
+// accesses to the stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C, align(8))]
 pub struct FragmentPorts {
     /// Source port, as in the packet.
     pub source: u16,
