@@ -89,6 +89,17 @@ impl<const SHARED: bool> Region<SHARED> {
         Ok(Self::within(map, buckets, seed))
     }
 
+    /// What a file has after its table, if this is one: see [`Region::save`].
+    #[must_use]
+    pub fn appendix(&self) -> Vec<u8> {
+        let table = table_bytes(self.buckets) as usize / size_of::<u64>();
+        let words = self.maps.first().map_or(&[][..], |map| map);
+        let rest = words.get(table..).unwrap_or_default();
+        rest.iter()
+            .flat_map(|word| word.load(Relaxed).to_ne_bytes())
+            .collect()
+    }
+
     /// All in one mapping, which has to be at least `table_bytes(sets)` long.
     fn within(map: impl Into<Words>, buckets: u32, seed: Seed) -> Self {
         let map = map.into();
@@ -149,17 +160,18 @@ impl Region<true> {
 }
 
 impl Region<false> {
-    /// Writes the table to a file, in place of what is there. The file is whole or as it was
-    /// before: a copy beside it takes its place at the end.
+    /// Writes the table to a file, replacing an existing one, and after it an appendix, of which only
+    /// whole words are read again. The file is complete or as it was before: it is written beside
+    /// the existing one, and renamed at the end.
     ///
     /// # Errors
     /// [`MemoryError::File`].
-    pub fn save(&self, path: &Path) -> Result<(), MemoryError> {
+    pub fn save(&self, path: &Path, appendix: &[u8]) -> Result<(), MemoryError> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".part");
         let beside = PathBuf::from(beside);
         let written = self
-            .write(&beside)
+            .write(&beside, appendix)
             .and_then(|()| std::fs::rename(&beside, path));
         written.map_err(|source| {
             // The first error is the one to tell.
@@ -171,11 +183,12 @@ impl Region<false> {
         })
     }
 
-    fn write(&self, path: &Path) -> io::Result<()> {
+    fn write(&self, path: &Path, appendix: &[u8]) -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         for word in self.maps.iter().flat_map(|map| &**map) {
             file.write_all(&word.load(Relaxed).to_ne_bytes())?;
         }
+        file.write_all(appendix)?;
         file.into_inner()?.sync_all()
     }
 }
