@@ -1,8 +1,8 @@
 //! Tables in files: a replay writes them, `flowkeep list --table` reads them.
 //!
 //! After the table, which is that of [`Region`], a file has the ICMP errors about its connections, as
-//! JSON: entries have no room for them, and a connection that an ICMP error refused is to be refused
-//! when it is listed too.
+//! JSON. Entries do not hold them, but a connection that an ICMP error refused must be listed as
+//! refused.
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn times_out_of_range_are_told() {
+    fn times_out_of_range_are_none() {
         assert_eq!(clock(Unit::Times(1), -2).nanoseconds(1_000_000_007), None);
         assert_eq!(
             clock(Unit::Times(1_000_000_000), i64::MAX).nanoseconds(u64::MAX),

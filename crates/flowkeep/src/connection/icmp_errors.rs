@@ -1,4 +1,4 @@
-//! The ICMP errors about the connections of a table, which its entries have no room for.
+//! The ICMP errors about the connections of a table, which its entries do not hold.
 
 use std::collections::BTreeMap;
 
