@@ -84,7 +84,8 @@ fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Outcome {
 #[inline(always)]
 fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<Outcome> {
     let maps = Maps::<false>::new()?;
-    if maps.watched() {
+    let now = clock::now(maps.config);
+    if maps.watched(now) {
         // What there is to tell is judged on the whole way.
         return None;
     }
@@ -99,7 +100,7 @@ fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<
     let table = BucketTable::new(maps);
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
     let hook = u32::from(HOOK);
-    let mut request = Request::new(direction(hook), length, clock::now());
+    let mut request = Request::new(direction(hook), length, now);
     request.packets = packets;
     let subject = Subject {
         tuple: &tuple,
@@ -131,7 +132,7 @@ step! {
         let Some(found) = table.found(Sighting::from_bits(sighting)) else {
             return Outcome::GO_ON;
         };
-        let mut request = Request::new(direction(hook), length, clock::now());
+        let mut request = Request::new(direction(hook), length, clock::now(maps.config));
         request.packets = packets;
         let tuple = Tuple::default().with_protocol((flags >> PROTOCOL) as u8);
         let subject = Subject { tuple: &tuple, tcp_flags: flags as u8, request: &request };

@@ -5,6 +5,7 @@ use flowkeep_core::table::{
     BucketHeader, BucketPair, KernelBounds, Keys, Lock, Memory, Record, Seed, Sighting, Statistic,
     least_loss, lock, search, search_locked, wait_while_busy,
 };
+use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
 use crate::maps::{BUCKETS, CONFIG, RECORDS, STATISTICS};
@@ -29,11 +30,11 @@ impl<const IN_PLACE: bool> Maps<IN_PLACE> {
         Some(Self { config })
     }
 
-    /// Whether somebody reads events.
+    /// Whether somebody reads events now: whoever does renews the lease.
     #[inline(always)]
-    pub(crate) fn watched(self) -> bool {
+    pub(crate) fn watched(self, now: Instant) -> bool {
         // SAFETY: a field of a valid reference, which user space changes.
-        unsafe { (&raw const self.config.watched).read_volatile() != 0 }
+        unsafe { (&raw const self.config.watched).read_volatile() > now.ticks }
     }
 }
 

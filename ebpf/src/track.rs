@@ -33,13 +33,13 @@ pub(crate) fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) {
     if fast_path::<ETHERNET, HOOK>(skb) == Outcome::DONE {
         return;
     }
-    let Some(scratch) = Scratch::get() else {
+    let Some((maps, scratch)) = Scratch::with_maps() else {
         return;
     };
-    scratch.now = clock::now();
+    scratch.now = clock::now(maps.config);
     let outcome = steps::<ETHERNET, HOOK>(skb, scratch);
     const REFUSED: Outcome = Outcome::failed(Error::NotCreated(Refusal::Full));
-    let refused = outcome == REFUSED && Maps::<false>::new().is_some_and(|maps| maps.watched());
+    let refused = outcome == REFUSED && maps.watched(scratch.now);
     if outcome == Outcome::EMIT || refused {
         scratch.event.hook = HOOK;
         scratch.event.ethernet = ETHERNET;
@@ -189,7 +189,7 @@ fn done(
     let (Some(change), Some(handle)) = (verdict.change, verdict.handle) else {
         return Outcome::DONE;
     };
-    if !maps.watched() {
+    if !maps.watched(scratch.now) {
         return Outcome::DONE;
     }
     let event = &mut scratch.event;
@@ -239,7 +239,7 @@ step! {
         let Some((maps, scratch)) = Scratch::with_maps() else {
             return Outcome::DONE;
         };
-        let watched = maps.watched();
+        let watched = maps.watched(scratch.now);
         let table = BucketTable::with(maps, Observer { watched }, EvictLimit::Unassured);
         let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
         // Which side the packet counts for is known already.

@@ -21,7 +21,7 @@ pub const TICKS_PER_SECOND: u64 = 1_000_000_000;
 /// If true, the programs add [`Config::suspended`] to the kernel's coarse monotonic clock, which makes
 /// it a coarse boot clock. If false, their clock is the coarse monotonic clock. User space supports
 /// both; but with the monotonic clock, what began before a suspend appears to have begun later.
-pub const COUNTS_SUSPEND: bool = false;
+pub const COUNTS_SUSPEND: bool = true;
 
 /// Words of a bucket header.
 pub const BUCKET_HEADER_WORDS: usize = size_of::<BucketHeader<u64>>() / 8;

@@ -29,7 +29,7 @@ pub fn check_folder(folder: &Path) -> Result<(), Error> {
             metadata => metadata.map_err(failed(path))?,
         };
         // Where the BPF file system is mounted is up to the administrator.
-        if *device.get_or_insert(metadata.dev()) != metadata.dev() {
+        if *device.get_or_insert_with(|| metadata.dev()) != metadata.dev() {
             break;
         }
         let is_parent = !is_same(path, folder);

@@ -246,7 +246,12 @@ fn two_insertions_from_different_sets_never_share_a_slot() {
         assert!(contents.contains(&(resident, entry(9, Worth::Answered, NOW))));
         assert_eq!(contents.len(), 2, "one of the two got the handle");
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
-        assert!(results.contains(&Err(Refusal::Full)));
+        // The other one's entry, while it is being written, may be one that can go.
+        assert!(
+            results
+                .iter()
+                .any(|result| { matches!(result, Err(Refusal::Full | Refusal::Contended)) })
+        );
         for (result, (tuple, number)) in results.into_iter().zip([(a, 1), (b, 2)]) {
             let there = contents.contains(&(tuple, entry(number, Worth::Answered, NOW)));
             assert_eq!(there, result.is_ok());
@@ -384,8 +389,9 @@ fn a_removal_reaches_only_the_entry_that_was_found() {
         let stored = insert(&table, &b, 2, Worth::Answered, NOW).map(|_| ());
         join(remover);
         let contents = settled(&table);
-        // The slot that is being freed is neither free nor anybody's to evict.
-        assert!(matches!(stored, Ok(()) | Err(Refusal::Full)));
+        // The slot that is being freed is neither free nor anybody's to evict, and may be when the
+        // inserter comes again.
+        assert!(matches!(stored, Ok(()) | Err(Refusal::Contended)));
         let left = stored.map_or(vec![], |()| vec![(b, entry(2, Worth::Answered, NOW))]);
         assert_eq!(contents, left);
     });

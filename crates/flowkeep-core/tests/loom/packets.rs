@@ -341,11 +341,24 @@ fn replacement<B: Bounds>() {
             } else if contents == begun_anew {
                 updated && stored
             } else {
-                contents == new_alone && stored && !(updated && is_assured)
+                but_for_additions(&contents) == but_for_additions(&new_alone)
+                    && stored
+                    && !(updated && is_assured)
             };
             assert!(fits, "updated {updated}, stored {stored}: {contents:#?}");
         });
     }
+}
+
+/// Contents but for what packets add to, of which the model checker may show what an addition made
+/// of the value before a store, which no machine does: the races in the kernel look at those.
+fn but_for_additions(contents: &Contents) -> Contents {
+    let mut contents = contents.clone();
+    for (_, entry) in &mut contents {
+        (entry.tx, entry.rx) = Default::default();
+        (entry.progress.tx_flags, entry.progress.rx_flags) = (0, 0);
+    }
+    contents
 }
 
 #[test]

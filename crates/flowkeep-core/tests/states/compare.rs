@@ -46,6 +46,9 @@ struct Outcome {
     entry: Option<Entry>,
 }
 
+/// Of one side, in the order of the machine's fields.
+type Numbers = (u32, u32, u32, Option<u32>);
+
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     state: &'static str,
@@ -53,7 +56,7 @@ struct Entry {
     assured: bool,
     expires: u64,
     /// END, LIMIT, WIN, ACKED of client and server, where they mean something.
-    numbers: Option<[(u32, u32, u32, Option<u32>); 2]>,
+    numbers: Option<[Numbers; 2]>,
 }
 
 impl Pair {

@@ -9,7 +9,7 @@ use super::FlowSummary;
 use super::summary::Side;
 
 /// How far a connection has come. Everything that shows, filters by or counts states uses these
-/// words, and gets them from [`ConnectionState::of`].
+/// words, and gets them from `ConnectionState::of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConnectionState {
     /// The responder has sent nothing.

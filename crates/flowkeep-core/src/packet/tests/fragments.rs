@@ -12,7 +12,7 @@ use crate::tuple::Family;
 /// An IPv4 fragment of packet 77 from 192.0.2.1 to 198.51.100.7.
 fn fragment4(protocol: u8, offset: u16, more: bool, payload: &str) -> String {
     let length = 20 + hex(payload).len();
-    let flags = u16::from(more) << 13 | offset / 8;
+    let flags = (u16::from(more) << 13) | (offset / 8);
     std::format!(
         "4500{length:04x} 004d{flags:04x} 40{protocol:02x} 0000 c0000201 c6336407 {payload}"
     )

@@ -20,6 +20,10 @@ mod side;
 mod terms;
 
 pub(crate) use bounds::quote_fits;
+#[allow(
+    unused_imports,
+    reason = "each test crate that includes this uses a part of it"
+)]
 pub(crate) use side::{Side, after};
 pub(crate) use terms::*;
 

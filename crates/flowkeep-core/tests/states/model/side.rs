@@ -78,7 +78,7 @@ impl Side {
 
     /// It offers a window of `bytes`. None is 0: a keep-alive probe has to fit.
     pub(crate) fn offer_units(&mut self, units: u32) {
-        let units = units.max(1).min(MAX_UNITS);
+        let units = units.clamp(1, MAX_UNITS);
         self.units = Some(self.units.unwrap_or(0).max(units));
     }
 
