@@ -202,7 +202,7 @@ pub(crate) fn frame(skb: *mut __sk_buff) -> Frame {
     // SAFETY: the kernel passes a valid context.
     unsafe {
         Frame {
-            length: u64::from((*skb).len),
+            length: (*skb).len,
             segments: (*skb).gso_segs,
             segment_size: (*skb).gso_size,
         }

@@ -23,7 +23,7 @@ pub struct Layout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Bytes of the frame, link header included: on the wire, whatever was captured of it.
-    pub length: u64,
+    pub length: u32,
     /// Packets that it was merged of, or is still to be cut to (GRO, GSO); 0 if nobody has counted
     /// them.
     pub segments: u32,
@@ -35,7 +35,7 @@ impl Frame {
     /// A frame that is so long and has one packet.
     #[must_use]
     #[inline]
-    pub const fn of(length: u64) -> Self {
+    pub const fn of(length: u32) -> Self {
         Self {
             length,
             segments: 0,
@@ -62,7 +62,7 @@ pub struct Counted {
 /// there is, up to and with the innermost transport header.
 #[inline(always)]
 pub fn measure<B: Bytes + ?Sized>(bytes: &B, layout: &Layout, frame: &Frame) -> Counted {
-    let rest = frame.length.saturating_sub(layout.start as u64);
+    let rest = u64::from(frame.length).saturating_sub(layout.start as u64);
     let length = match layout.length {
         0 => rest,
         stated => u64::from(stated).min(rest),

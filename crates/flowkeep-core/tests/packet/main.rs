@@ -5,6 +5,9 @@ mod measure;
 #[path = "../common/stated.rs"]
 #[allow(unreachable_pub, reason = "test crates share it")]
 mod stated;
+#[path = "../common/tunnels.rs"]
+#[allow(unreachable_pub, reason = "test crates share it")]
+mod tunnels;
 
 use bolero::{TypeGenerator, check};
 use etherparse::{Ipv6ExtensionSlice, NetSlice, SlicedPacket, TransportSlice};

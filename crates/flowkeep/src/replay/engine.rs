@@ -140,7 +140,7 @@ impl<R: Rules> Replayer<R> {
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
         // Some programs write a length of 0.
-        let wire_length = u64::from(wire_length).max(data.len() as u64);
+        let wire_length = wire_length.max(data.len() as u32);
         let length = measure(data, &network.layout(), &Frame::of(wire_length)).bytes;
         let seen = Seen { time, length };
         let plain = matches!(network.protocol, protocol::TCP | protocol::UDP);
