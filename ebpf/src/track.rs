@@ -59,7 +59,7 @@ fn steps<const ETHERNET: bool, const HOOK: u8>(
     if parsed != Outcome::GO_ON {
         return parsed;
     }
-    parse::measure(skb, scratch);
+    parse::measure_packet(skb, scratch);
     if scratch.packet.tuple.flags().contains(Flags::RELATED) {
         let quoted = match scratch.packet.tuple.family() {
             Family::V4 => parse::quote_v4(skb),

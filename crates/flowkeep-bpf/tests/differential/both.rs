@@ -8,7 +8,7 @@ use flowkeep_bpf::{Device, Hook, Kernel, Options};
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::packet::{
-    FragmentKey, FragmentPorts, Fragments, FromWire, LinkType, link, parse,
+    FragmentKey, FragmentPorts, Fragments, Frame, FromWire, LinkType, measure, parse,
 };
 use flowkeep_core::rules;
 use flowkeep_core::settings::Settings;
@@ -109,11 +109,7 @@ impl Both {
             &self.settings,
             &mut self.fragments,
         )?;
-        let length = match packet.length {
-            // What the header leaves open is as long as what is there.
-            0 => frame.len() - link(frame, link_type)?.network,
-            length => length as usize,
-        } as u64;
+        let length = measure(frame, &packet.layout, &Frame::of(frame.len() as u32)).bytes;
         let tracker: Tracker<'_, rules::Default, _> = Tracker::new(&self.settings, &self.host);
         let request = Request::new(direction, length, now);
         match tracker.track_packet(&packet, &request).reason {
@@ -131,7 +127,7 @@ impl Both {
         }
         assert_eq!(kernel.len(), host.len(), "{kernel:#?}");
         for error in Error::ALL {
-            let here = self.errors.get(&error.index()).copied().unwrap_or(0);
+            let here = self.errors(error);
             let there = self
                 .kernel
                 .errors(error)
@@ -149,6 +145,11 @@ impl Both {
             assert_eq!(there, here, "{}", statistic.name());
             here
         })
+    }
+
+    /// How often a packet was not tracked for this.
+    pub(crate) fn errors(&self, error: Error) -> u64 {
+        self.errors.get(&error.index()).copied().unwrap_or(0)
     }
 
     pub(crate) fn entries(&self) -> usize {

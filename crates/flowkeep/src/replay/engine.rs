@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use flowkeep_core::Error;
-use flowkeep_core::packet::{LinkType, Network, ipv4, ipv6, link, protocol, tcp_or_udp, transport};
+use flowkeep_core::packet::{
+    Frame, LinkType, Network, ipv4, ipv6, link, measure, protocol, tcp_or_udp, transport,
+};
 use flowkeep_core::rules::Rules;
 use flowkeep_core::table::Table;
 use flowkeep_core::tuple::{Family, Tuple};
@@ -119,11 +121,11 @@ impl<R: Rules> Replayer<R> {
         match link.family {
             Family::V4 => {
                 let network = ipv4::<R, [u8]>(data, link.network)?;
-                self.parse_transport(network, link.network, time, wire_length, data, on_event)
+                self.parse_transport(network, time, wire_length, data, on_event)
             }
             Family::V6 => {
                 let network = ipv6::<R, [u8]>(data, link.network)?;
-                self.parse_transport(network, link.network, time, wire_length, data, on_event)
+                self.parse_transport(network, time, wire_length, data, on_event)
             }
         }
     }
@@ -132,13 +134,14 @@ impl<R: Rules> Replayer<R> {
     fn parse_transport(
         &mut self,
         network: Network,
-        at: usize,
         time: u64,
         wire_length: u32,
         data: &[u8],
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
-        let length = ip_length(&network, at, wire_length);
+        // Some programs write a length of 0.
+        let wire_length = wire_length.max(data.len() as u32);
+        let length = measure(data, &network.layout(), &Frame::of(wire_length)).bytes;
         let seen = Seen { time, length };
         let plain = matches!(network.protocol, protocol::TCP | protocol::UDP);
         if plain && network.fragment.is_none() {
@@ -224,22 +227,6 @@ impl<R: Rules> Replayer<R> {
         if let Err(error) = self.connections.track(parsed, quote, on_event) {
             self.errors[error.index()] += 1;
         }
-    }
-}
-
-/// The length of an IP packet that begins at byte `at` of a frame, as its header states it.
-///
-/// If the header states no length, the packet is the rest of the frame: with segmentation offload in
-/// IPv4, and if an IPv6 packet is longer than its header can state (RFC 2675, Linux's BIG TCP). A
-/// shorter IPv6 packet without a length has no payload, and padding may follow it.
-fn ip_length(network: &Network, at: usize, wire_length: u32) -> u64 {
-    const IPV6_HEADER: u64 = 40;
-    const LONGEST_PAYLOAD: u64 = 0xffff;
-    let rest = u64::from(wire_length).saturating_sub(at as u64);
-    match (network.length, network.family) {
-        (0, Family::V6) if rest <= IPV6_HEADER + LONGEST_PAYLOAD => IPV6_HEADER,
-        (0, _) => rest,
-        (length, _) => u64::from(length),
     }
 }
 
