@@ -4,7 +4,8 @@ use std::io::Read;
 use std::path::Path;
 
 use etherparse::{Ethernet2Header, VlanId};
-use etherparse::{IpFragOffset, IpNumber, Ipv4Header, PacketBuilder, PacketBuilderStep};
+use etherparse::{IpFragOffset, IpNumber, Ipv4Header, Ipv6Header};
+use etherparse::{PacketBuilder, PacketBuilderStep};
 use fastrand::Rng;
 use flate2::read::MultiGzDecoder;
 use flowkeep_bpf::Hook;
@@ -287,13 +288,19 @@ pub(crate) fn deceptive() -> Vec<Frame> {
     ]
 }
 
-/// An IPv6 packet.
-fn ipv6(protocol: IpNumber, payload: &[u8]) -> Frame {
-    let mut frame = Vec::new();
-    ethernet()
-        .ipv6(address6(1), address6(2), 64)
-        .write(&mut frame, protocol, payload)
-        .expect("a small packet");
+/// An IPv6 packet whose payload may begin with extension headers.
+fn ipv6(next: IpNumber, payload: &[u8]) -> Frame {
+    let header = Ipv6Header {
+        payload_length: payload.len() as u16,
+        next_header: next,
+        hop_limit: 64,
+        source: address6(1),
+        destination: address6(2),
+        ..Ipv6Header::default()
+    };
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd];
+    header.write(&mut frame).expect("a vector takes all");
+    frame.extend(payload);
     frame
 }
 
