@@ -84,7 +84,7 @@ pub fn measure<B: Bytes + ?Sized>(bytes: &B, layout: &Layout, frame: &Frame) -> 
         // A virtual machine's kernel is not trusted to have counted them.
         let size = u64::from(frame.segment_size);
         let payload = length.saturating_sub(added + headers);
-        ((payload + size - 1) / size).max(1)
+        payload.div_ceil(size).max(1)
     };
     let mut bytes = length;
     if packets > 1 {

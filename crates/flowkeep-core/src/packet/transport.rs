@@ -48,7 +48,7 @@ pub struct Packet {
     /// An ICMP error's quoted packet, as the tuple that its own packet had; `None` for everything
     /// else and under rules that do not relate by quotation.
     pub quote: Option<Tuple>,
-    /// Where its parts lie, for [`measure`](super::measure).
+    /// Where its parts lie, for [`measure`](super::measure()).
     pub layout: Layout,
     /// Type and code of an ICMP packet that is not an echo; else 0.
     pub icmp: [u8; 2],
