@@ -64,8 +64,12 @@ fn unreachable(quoted: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What each side sends, by the client's port, and the state in which it leaves the connection.
-fn exchanges() -> Vec<(u16, &'static str, Vec<(bool, Vec<u8>)>)> {
+/// The client's port, the state in which the connection is left, and what is sent: whether by the
+/// client, and the frame.
+type Exchange = (u16, &'static str, Vec<(bool, Vec<u8>)>);
+
+/// What leaves a connection in each state.
+fn exchanges() -> Vec<Exchange> {
     let (ours, theirs) = (true, false);
     // The client's sequence numbers begin at 100, the server's at 500.
     let shake = |port| {
