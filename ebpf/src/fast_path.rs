@@ -2,23 +2,28 @@
 //! connection that is where it is looked for first.
 //!
 //! It is in one piece and in registers. That the steps of the whole way are functions and share a
-//! scratch memory takes longer than all that is done here.
+//! scratch memory takes longer than all that is done here. A packet that begins a connection, or
+//! whose connection is elsewhere, has its headers read here and goes on with the steps.
 
 use aya_ebpf::bindings::__sk_buff;
 use flowkeep_abi::hook;
-use flowkeep_core::packet::{Bytes, Counted, Layout, Plain, measure, plain, protocol};
+use flowkeep_core::Error;
+use flowkeep_core::packet::{Bytes, Counted, Layout, Plain, leads_to_ip, measure, plain, protocol};
 use flowkeep_core::table::{BucketTable, Sighting};
-use flowkeep_core::tracker::{Progress, Request, Step, Subject, Tracker};
-use flowkeep_core::tuple::{Family, Tuple};
+use flowkeep_core::tracker::{Request, Step, Subject, Tracker};
+use flowkeep_core::tuple::Family;
 
 use crate::bytes::Linear;
 use crate::clock;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
 use crate::parse::{Rules, ether_type, frame};
+use crate::scratch::{Scratch, Seen};
 use crate::track::direction;
 
-/// Tracks a packet, if it is one of those. If not, nothing has changed.
+/// Tracks a packet, if it is one of those. If its connection is elsewhere, or there is more to do,
+/// the answer is the step that follows, and the scratch has what the steps before it find. If its
+/// headers are others, it is [`Outcome::GO_ON`], and nothing has changed.
 #[inline(always)]
 pub(crate) fn fast_path<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Outcome {
     match (ETHERNET, HOOK) {
@@ -83,9 +88,10 @@ fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<
     let linear = Linear::new(skb);
     let at = start(ETHERNET);
     // Each family has the rest for itself: of IPv4 addresses three words are known to the compiler.
-    match family::<ETHERNET>(&linear)? {
-        Family::V4 => plain_tracked::<HOOK>(skb, &linear, &plain(&linear, Family::V4, at)?),
-        Family::V6 => plain_tracked::<HOOK>(skb, &linear, &plain(&linear, Family::V6, at)?),
+    match family::<ETHERNET>(&linear) {
+        Ok(Family::V4) => plain_tracked::<HOOK>(skb, &linear, &plain(&linear, Family::V4, at)?),
+        Ok(Family::V6) => plain_tracked::<HOOK>(skb, &linear, &plain(&linear, Family::V6, at)?),
+        Err(outcome) => Some(outcome),
     }
 }
 
@@ -96,57 +102,36 @@ fn plain_tracked<const HOOK: u8>(
     packet: &Plain,
 ) -> Option<Outcome> {
     let maps = Maps::<false>::new()?;
+    let counted = measured(skb, linear, &packet.layout)?;
     let now = clock::now();
-    if maps.watched(now) {
-        // What there is to tell is judged on the whole way.
-        return None;
-    }
-    let Counted { packets, bytes } = measured(skb, linear, &packet.layout)?;
-    let table = BucketTable::new(maps);
-    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
-    let hook = u32::from(HOOK);
-    let mut request = Request::new(direction(hook), bytes, now);
-    request.packets = packets;
-    let subject = Subject {
-        tuple: &packet.tuple,
-        tcp_flags: packet.tcp_flags,
-        request: &request,
-    };
-    match tracker.track_at_home(&subject) {
-        Ok(_) => Some(Outcome::DONE),
-        Err(Some(found)) => {
-            let flags = u32::from(packet.tcp_flags) | u32::from(packet.layout.protocol) << PROTOCOL;
-            let sighting = Sighting::of(&found).bits();
-            Some(update_found(sighting, flags, hook, packets, bytes))
-        }
-        Err(None) => None,
-    }
-}
-
-/// Where the protocol is, above TCP flags.
-const PROTOCOL: u32 = 8;
-
-step! {
-    /// Updates what was found: a handshake, or a connection that is closing or closed.
-    fn update_found(sighting: u64, flags: u32, hook: u32, packets: u64, length: u64) -> Outcome {
-        let Some(maps) = Maps::<false>::new() else {
-            return Outcome::GO_ON;
-        };
+    let mut next = Outcome::SEARCH;
+    // While somebody watches, what there is to tell is judged in the steps.
+    if !maps.watched(now) {
         let table = BucketTable::new(maps);
         let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
-        let Some(found) = table.found(Sighting::from_bits(sighting)) else {
-            return Outcome::GO_ON;
+        let mut request = Request::new(direction(u32::from(HOOK)), counted.bytes, now);
+        request.packets = counted.packets;
+        let subject = Subject {
+            tuple: &packet.tuple,
+            tcp_flags: packet.tcp_flags,
+            request: &request,
         };
-        let mut request = Request::new(direction(hook), length, clock::now());
-        request.packets = packets;
-        let tuple = Tuple::default().with_protocol((flags >> PROTOCOL) as u8);
-        let subject = Subject { tuple: &tuple, tcp_flags: flags as u8, request: &request };
-        // Whatever else it may be, nothing has changed, and the steps begin anew.
-        match tracker.update(&found, &subject, &mut Progress::new(), None) {
-            Step::Done(_) => Outcome::DONE,
-            _ => Outcome::GO_ON,
+        match tracker.track_at_home(&subject) {
+            Step::Done(_) => return Some(Outcome::DONE),
+            Step::Update(found) => {
+                Scratch::get()?.sighting = Sighting::of(&found).bits();
+                next = Outcome::UPDATE;
+            }
+            Step::Create => next = Outcome::CREATE,
+            Step::Search(_) => {}
         }
     }
+    let scratch = Scratch::get()?;
+    scratch.now = now;
+    scratch.counted(counted);
+    scratch.found_layout(&packet.layout);
+    scratch.packet = Seen::of(packet.tuple, packet.tcp_flags);
+    Some(next)
 }
 
 /// Where the IP header begins.
@@ -154,20 +139,21 @@ const fn start(ethernet: bool) -> usize {
     if ethernet { 14 } else { 0 }
 }
 
-/// Which IP header there is, if there is one.
+/// Which IP header there is, or what becomes of the packet otherwise.
 #[inline(always)]
-fn family<const ETHERNET: bool>(linear: &Linear) -> Option<Family> {
+fn family<const ETHERNET: bool>(linear: &Linear) -> Result<Family, Outcome> {
     if ETHERNET {
-        match linear.u16(12)? {
-            ether_type::IPV4 => Some(Family::V4),
-            ether_type::IPV6 => Some(Family::V6),
-            _ => None,
+        match linear.u16(12).ok_or(Outcome::GO_ON)? {
+            ether_type::IPV4 => Ok(Family::V4),
+            ether_type::IPV6 => Ok(Family::V6),
+            other if leads_to_ip(other) => Err(Outcome::GO_ON),
+            _ => Err(Outcome::failed(Error::NotIp)),
         }
     } else {
-        match linear.u16(0)? >> 12 {
-            4 => Some(Family::V4),
-            6 => Some(Family::V6),
-            _ => None,
+        match linear.u16(0).ok_or(Outcome::GO_ON)? >> 12 {
+            4 => Ok(Family::V4),
+            6 => Ok(Family::V6),
+            _ => Err(Outcome::GO_ON),
         }
     }
 }

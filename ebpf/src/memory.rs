@@ -104,13 +104,19 @@ impl<const IN_PLACE: bool> Memory for Maps<IN_PLACE> {
     }
 
     #[inline(always)]
-    fn search_locked(&self, pair: BucketPair, tuple: &Tuple, other: &Tuple) -> Sighting {
+    fn search_locked(
+        &self,
+        pair: BucketPair,
+        tuple: &Tuple,
+        other: &Tuple,
+        oldest: u32,
+    ) -> Sighting {
         let Some(scratch) = Scratch::get() else {
             return Sighting::NONE;
         };
         scratch.pair = pair;
         scratch.keys = Keys::pair(*tuple, *other);
-        Sighting::from_bits(probe_locked())
+        Sighting::from_bits(probe_locked(oldest))
     }
 
     #[inline(always)]
@@ -143,12 +149,12 @@ extern "C" fn probe() -> u64 {
 /// other direction. As [`probe`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn probe_locked() -> u64 {
+extern "C" fn probe_locked(oldest: u32) -> u64 {
     let Some((maps, scratch)) = Scratch::with_maps() else {
         return Sighting::NONE.bits();
     };
     let Keys { first, second } = &scratch.keys;
-    search_locked(&maps, scratch.pair, first, second).bits()
+    search_locked(&maps, scratch.pair, first, second, oldest).bits()
 }
 
 /// How often a wait is begun anew, each of a hundred looks at a word and at the clock: some

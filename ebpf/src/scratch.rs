@@ -68,6 +68,19 @@ pub(crate) struct Seen {
     pub(crate) later_fragment: bool,
 }
 
+impl Seen {
+    /// A packet that is no ICMP and no later fragment.
+    #[inline(always)]
+    pub(crate) const fn of(tuple: Tuple, tcp_flags: u8) -> Self {
+        Self {
+            tuple,
+            tcp_flags,
+            icmp: [0; 2],
+            later_fragment: false,
+        }
+    }
+}
+
 /// What is reported to whoever watches: parts of an [`Event`](flowkeep_abi::Event).
 #[derive(Clone, Copy)]
 #[repr(C)]

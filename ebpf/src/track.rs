@@ -30,14 +30,22 @@ const STEPS: u32 = 3 * (ROUNDS + 1);
 /// header; `HOOK` is one of [`hook`].
 #[inline(always)]
 pub(crate) fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) {
-    if fast_path::<ETHERNET, HOOK>(skb) == Outcome::DONE {
+    let first = fast_path::<ETHERNET, HOOK>(skb);
+    if first == Outcome::DONE {
         return;
+    }
+    if let Some(error) = first.error() {
+        return per_cpu::increment(&ERRORS, error);
     }
     let Some((maps, scratch)) = Scratch::with_maps() else {
         return;
     };
-    scratch.now = clock::now();
-    let outcome = steps::<ETHERNET, HOOK>(skb, scratch);
+    let outcome = if first == Outcome::GO_ON {
+        scratch.now = clock::now();
+        headers::<ETHERNET, HOOK>(skb, scratch)
+    } else {
+        steps::<HOOK>(scratch, first)
+    };
     const REFUSED: Outcome = Outcome::failed(Error::NotCreated(Refusal::Full));
     let refused = outcome == REFUSED && maps.watched(scratch.now);
     if outcome == Outcome::EMIT || refused {
@@ -50,8 +58,9 @@ pub(crate) fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) {
     }
 }
 
+/// The way of a packet whose headers have yet to be read.
 #[inline(always)]
-fn steps<const ETHERNET: bool, const HOOK: u8>(
+fn headers<const ETHERNET: bool, const HOOK: u8>(
     skb: *mut __sk_buff,
     scratch: &mut Scratch,
 ) -> Outcome {
@@ -70,9 +79,14 @@ fn steps<const ETHERNET: bool, const HOOK: u8>(
         }
         return relate(u32::from(HOOK));
     }
+    steps::<HOOK>(scratch, Outcome::SEARCH)
+}
+
+/// The steps of a packet from one on.
+#[inline(always)]
+fn steps<const HOOK: u8>(scratch: &mut Scratch, mut next: Outcome) -> Outcome {
     scratch.progress = Progress::new();
     scratch.evict_reason = NOT_EVICTED;
-    let mut next = Outcome::SEARCH;
     for _ in 0..STEPS {
         next = match next {
             Outcome::SEARCH => search(u32::from(HOOK), 0),

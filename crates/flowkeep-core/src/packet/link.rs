@@ -89,6 +89,27 @@ pub fn link<B: Bytes + ?Sized>(bytes: &B, link_type: LinkType) -> Result<Link, E
     any_link(bytes, link_type)
 }
 
+/// Whether an IP header can follow an Ethernet header with this type, however far behind. If not,
+/// [`link`] says [`Error::NotIp`].
+#[must_use]
+#[inline(always)]
+pub const fn leads_to_ip(ethertype: u16) -> bool {
+    matches!(
+        ethertype,
+        ethertype::IPV4
+            | ethertype::IPV6
+            | ethertype::VLAN
+            | ethertype::QINQ
+            | ethertype::QINQ_OLD
+            | ethertype::MPLS
+            | ethertype::MPLS_MULTICAST
+            | ethertype::PPPOE_SESSION
+            | ethertype::BACKBONE
+            | ethertype::FABRIC_PATH
+            | ethertype::CISCO_METADATA
+    ) || ethertype < ethertype::FIRST
+}
+
 #[inline(never)]
 fn any_link<B: Bytes + ?Sized>(bytes: &B, link_type: LinkType) -> Result<Link, Error> {
     match link_type {
@@ -323,4 +344,23 @@ fn nflog<B: Bytes + ?Sized>(bytes: &B) -> Result<Link, Error> {
         at += length.next_multiple_of(4);
     }
     Err(Error::NotIp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_lead_to_ip_is_not_ip() {
+        // An IPv4 header wherever it is looked for: after each shim, as LLC's, or at once.
+        for ethertype in 0..=u16::MAX {
+            let mut frame = [0x45; 80];
+            frame[12..14].copy_from_slice(&ethertype.to_be_bytes());
+            let found = link(frame.as_slice(), LinkType::Ethernet);
+            if !leads_to_ip(ethertype) {
+                assert_eq!(found, Err(Error::NotIp), "{ethertype:#x}");
+            }
+        }
+        assert!(leads_to_ip(0x8100) && !leads_to_ip(0x0806));
+    }
 }

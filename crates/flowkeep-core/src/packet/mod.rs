@@ -19,7 +19,7 @@ mod tunnel;
 
 pub use bounded::Bounded;
 pub use fragments::{FragmentKey, FragmentPorts, Fragments, NoFragments, later_fragment};
-pub use link::{Link, LinkType, link};
+pub use link::{Link, LinkType, leads_to_ip, link};
 pub use measure::{Counted, Frame, Layout, measure};
 pub use network::{Fragment, Network, OPEN, ipv4, ipv6, network};
 pub use plain::{Plain, plain};

@@ -81,9 +81,10 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         lock: Lock,
         collected: &mut Option<u32>,
     ) -> Result<Stored<Handle<'_, M::Word>>, Refusal> {
+        let oldest = insertion.existing.oldest(insertion.now);
         let sighting = self
             .memory
-            .search_locked(pair, insertion.tuple, insertion.other);
+            .search_locked(pair, insertion.tuple, insertion.other, oldest);
         if let Some(found) = self.found(sighting)
             && let Some(state) = found.handle.state()
         {
@@ -264,8 +265,7 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         let index = least as u32;
         let record = self.memory.record(index).ok_or(Refusal::Full)?;
         let before = StateWord(record.state.load());
-        // It may also have become free since.
-        if before.free() || may_go::<M::Word>(before, self.evict, now) {
+        if may_go::<M::Word>(before, self.evict, now) {
             return Ok(Chosen {
                 bucket: index / SLOTS as u32,
                 slot: index % SLOTS as u32,
@@ -275,6 +275,11 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         if before.busy() {
             // It is being written or emptied, and may go when that is done.
             self.memory.wait_while_busy(index);
+            return Err(Refusal::Contended);
+        }
+        if before.free() {
+            // It was emptied since, and its tag is about to be cleared: whoever comes again finds
+            // it among the free ones.
             return Err(Refusal::Contended);
         }
         // If it could have gone a moment ago, another may go now.
@@ -351,16 +356,20 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
 }
 
 /// Looks for the entry under `tuple`, or else that under `other`, which has the same ends in the
-/// other direction; and flags every entry of those ends in the other direction as having a reverse
-/// one, for [`BucketTable`]'s look at one slot. The caller holds the lock of their first bucket.
+/// other direction. One whose lifetime ends before `oldest` is the answer only if it is under
+/// `tuple` and there is no other. Flags every entry of those ends in the other direction as having a
+/// reverse one, for [`BucketTable`]'s look at one slot. The caller holds the lock of their first
+/// bucket.
 #[inline(always)]
 pub fn search_locked<M: Memory>(
     memory: &M,
     pair: BucketPair,
     tuple: &Tuple,
     other: &Tuple,
+    oldest: u32,
 ) -> Sighting {
     let (mut own, mut reverse, mut has_reverse) = (Sighting::NONE, Sighting::NONE, false);
+    let mut is_decided = false;
     for bucket in pair.buckets() {
         let Some(header) = memory.bucket_header(bucket) else {
             break;
@@ -379,26 +388,34 @@ pub fn search_locked<M: Memory>(
             if !state.live() {
                 continue;
             }
-            let words = record.tuple_words();
-            if differences::<M::Word>(words, tuple, u64::MAX) == 0 {
+            // Read anew for each: the words of both are too many for a program's stack.
+            if differences::<M::Word>(record.tuple_words(), tuple, u64::MAX) == 0 {
                 own = Sighting::new(index, state.generation(), true);
-                break;
+                if state.lifetime() >= oldest {
+                    is_decided = true;
+                    break;
+                }
             }
+            let words = record.tuple_words();
             if differences::<M::Word>(words, other, !Tuple::DIRECTION_AND_KIND) == 0 {
                 has_reverse = true;
                 // Whoever the record is of by now: a flag too many is harmless.
                 record
                     .state
                     .fetch_or(u64::from(EntryFlags::HAS_REVERSE.0) << ENTRY_FLAGS);
-                if words[4] == other.words()[4] {
+                if words[4] == other.words()[4] && state.lifetime() >= oldest {
                     reverse = Sighting::new(index, state.generation(), false);
                 }
             }
         }
-        if !own.is_none() {
+        if is_decided {
             break;
         }
     }
-    let found = if own.is_none() { reverse } else { own };
+    let found = if is_decided || reverse.is_none() {
+        own
+    } else {
+        reverse
+    };
     found.noting(has_reverse)
 }

@@ -121,11 +121,11 @@ pub trait Memory {
 
     /// [`search_locked`]
     #[inline(always)]
-    fn search_locked(&self, pair: BucketPair, tuple: &Tuple, other: &Tuple) -> Sighting
+    fn search_locked(&self, pair: BucketPair, tuple: &Tuple, other: &Tuple, oldest: u32) -> Sighting
     where
         Self: Sized,
     {
-        search_locked(self, pair, tuple, other)
+        search_locked(self, pair, tuple, other, oldest)
     }
 
     /// [`least_loss`]

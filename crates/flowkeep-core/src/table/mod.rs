@@ -185,6 +185,15 @@ impl Existing {
             Self::Kept => true,
         }
     }
+
+    /// The first lifetime of an entry that is the answer rather than one in the other direction.
+    #[inline(always)]
+    const fn oldest(self, now: u32) -> u32 {
+        match self {
+            Self::KeptUnlessExpired => now,
+            Self::Overwritten | Self::Kept => 0,
+        }
+    }
 }
 
 /// What came of an insertion.

@@ -177,46 +177,53 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             return verdict;
         }
         let step = found.map_or(Step::Create, Step::Update);
-        // By value: references would keep all of this in memory on the way of most packets too.
-        self.track_from(
-            hash,
-            step,
-            *subject.tuple,
-            subject.tcp_flags,
-            *subject.request,
-        )
+        self.track_from(hash, step, subject)
     }
 
-    /// As [`Self::track_tuple`], only if the connection goes on as it is and its entry is where it
-    /// is looked for first. If not, nothing has changed, and what was found, if anything, can be
-    /// [updated](Self::update).
+    /// The first step of a packet, at the one slot where its entry most likely is.
+    /// [`Step::Done`] if it is there and the connection goes on as it is. If not, nothing has
+    /// changed, and the step that follows is the answer.
     ///
     /// For callers who take longer for the steps than for this: in the kernel. Where a processor
     /// works ahead, a guess that fails is worse.
-    ///
-    /// # Errors
-    /// What was found, if it is not that simple.
     #[inline(always)]
-    pub fn track_at_home(
-        &self,
-        subject: &Subject<'_>,
-    ) -> Result<Verdict<T::Handle<'a>>, Option<Found<T::Handle<'a>>>> {
+    pub fn track_at_home(&self, subject: &Subject<'_>) -> Step<T::Handle<'a>> {
         if subject.asks().may_begin::<R>() {
-            // Most often there is nothing to be found. Measured in the kernel: to look at where it
-            // would be takes a new connection 90 of 310 ns more.
-            return Err(None);
+            // Most often there is nothing to be found, and if there is, an insertion finds it.
+            // Measured in the kernel: to look at where it would be takes a new connection 90 of
+            // 310 ns more.
+            return Step::Create;
         }
         let [reverse, forward] = &subject.request.keys(subject.tuple);
         let hash = self.table.hash(subject.tuple);
-        let Some(found) = self.table.probe_home(hash, reverse, forward) else {
-            return Err(None);
-        };
-        self.update_plainly(&found, subject).ok_or(Some(found))
+        match self.table.probe_home(hash, reverse, forward) {
+            Some(found) => match self.update_plainly(&found, subject) {
+                Some(verdict) => Step::Done(verdict),
+                None => Step::Update(found),
+            },
+            None => Step::Search(subject.request.scope),
+        }
     }
 
-    /// [`Self::track_tuple`] from a step on.
+    /// The way of a packet from a step on.
+    #[inline]
+    pub fn track_from(
+        &self,
+        hash: T::Hash,
+        step: Step<T::Handle<'a>>,
+        subject: &Subject<'_>,
+    ) -> Verdict<T::Handle<'a>> {
+        let Subject {
+            tuple,
+            tcp_flags,
+            request,
+        } = *subject;
+        self.steps_from(hash, step, *tuple, tcp_flags, *request)
+    }
+
+    /// By value: references would keep all of this in memory on the way of most packets too.
     #[inline(never)]
-    fn track_from(
+    fn steps_from(
         &self,
         hash: T::Hash,
         mut step: Step<T::Handle<'a>>,

@@ -47,20 +47,14 @@ fn track<T: Table, B: Bounds>(table: &T, packet: &Packet, seconds: u32) -> Resul
         tcp_flags,
         request: &request,
     };
-    if B::BOUNDED_PROBE {
-        // As the kernel's programs do: the fast path, then what it has found, then the steps.
-        match tracker.track_at_home(&subject) {
-            Ok(_) => return Ok(()),
-            Err(Some(found)) => {
-                let mut progress = Progress::new();
-                if let Step::Done(_) = tracker.update(&found, &subject, &mut progress, None) {
-                    return Ok(());
-                }
-            }
-            Err(None) => {}
-        }
-    }
-    match tracker.track_tuple(table.hash(&tuple), &subject).reason {
+    let hash = table.hash(&tuple);
+    let verdict = if B::BOUNDED_PROBE {
+        // As the kernel's programs do: the fast path, then the steps.
+        tracker.track_from(hash, tracker.track_at_home(&subject), &subject)
+    } else {
+        tracker.track_tuple(hash, &subject)
+    };
+    match verdict.reason {
         None => Ok(()),
         Some(reason) => Err(reason),
     }
