@@ -2,7 +2,7 @@
 //!
 //! Everything here is total: whatever the bytes, the answer is a value or an [`Error`], and
 //! nothing outside the packet is read: neither outside its bytes, nor, under rules that
-//! [check IP headers](Rules::CHECK_IP_HEADER), beyond the length that its IP header states. Every
+//! [check IP headers](crate::rules::Rules::CHECK_IP_HEADER), beyond the length that its IP header states. Every
 //! loop has a constant bound, because the kernel's verifier has to see it.
 
 mod bounded;
@@ -13,6 +13,7 @@ mod link;
 mod measure;
 mod network;
 mod quote;
+mod read;
 mod transport;
 mod tunnel;
 
@@ -22,12 +23,8 @@ pub use link::{Link, LinkType, link};
 pub use measure::{Counted, Frame, Layout, measure};
 pub use network::{Fragment, Network, OPEN, ipv4, ipv6, network};
 pub use quote::quoted;
+pub use read::{Consumer, parse, read};
 pub use transport::{Packet, protocol, tcp, tcp_or_udp, transport};
-
-use crate::Error;
-use crate::rules::Rules;
-use crate::settings::Settings;
-use crate::tuple::Family;
 
 /// The bytes of a packet, wherever they are kept.
 pub trait Bytes {
@@ -83,32 +80,6 @@ impl Bytes for FromWire<'_> {
     #[inline(always)]
     fn is_offloaded(&self) -> bool {
         false
-    }
-}
-
-/// Parses a packet from its link header on.
-///
-/// # Errors
-/// What is wrong with the first header that can't be followed.
-#[inline]
-pub fn parse<R: Rules, B: Bytes + ?Sized>(
-    bytes: &B,
-    link_type: LinkType,
-    settings: &Settings,
-    fragments: &mut impl Fragments,
-) -> Result<Packet, Error> {
-    let link = link(bytes, link_type)?;
-    // Apart to the end, so that a packet's parts stay in registers: where both families meet,
-    // compilers put them into memory.
-    match link.family {
-        Family::V4 => {
-            let network = ipv4::<R, B>(bytes, link.network)?;
-            transport::<R, B>(bytes, &network, settings, fragments)
-        }
-        Family::V6 => {
-            let network = ipv6::<R, B>(bytes, link.network)?;
-            transport::<R, B>(bytes, &network, settings, fragments)
-        }
     }
 }
 

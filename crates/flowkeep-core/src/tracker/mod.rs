@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | `front` | from a frame's bytes to a verdict |
 //! | `request` | what is asked about a packet |
 //! | `steps` | the way of a packet: search, update, create |
 //! | `update`, `refresh` | what a packet does to an entry; timeouts and reports |
@@ -10,6 +11,7 @@
 
 mod change;
 mod create;
+mod front;
 mod refresh;
 mod request;
 mod steps;
@@ -17,6 +19,7 @@ mod update;
 mod verdict;
 
 pub use change::Change;
+pub use front::Context;
 pub use request::Request;
 pub use steps::{Origin, Progress, ROUNDS, Step, Subject};
 pub use verdict::{Status, Verdict};

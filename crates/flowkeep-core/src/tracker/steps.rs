@@ -10,9 +10,9 @@
 //!           Create ────────────────┴───────────────────▶ Done
 //! ```
 //!
-//! [`Tracker::track_tuple`] is the loop over the steps. The kernel's programs drive the same steps,
-//! each in a function of its own, which the verifier walks through once; a host may do the first
-//! part of many packets before the second, so that memory is fetched ahead.
+//! `Tracker::run` is the loop over the steps. The kernel's programs drive the same steps, each in a
+//! function of its own, which the verifier walks through once; a host may read and hash many packets
+//! before it tracks the first of them ([`Tracker::track_hashed`]), so that memory is fetched ahead.
 
 use super::update::{Asks, Outcome, Side};
 use super::{Change, Instant, Request, Status, Tracker, Verdict};
@@ -153,22 +153,55 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// Tracks a packet: looks its connection up and updates it, or creates it.
     #[inline]
     pub fn track_packet(&self, packet: &Packet, request: &Request) -> Verdict<T::Handle<'a>> {
-        let hash = self.hash(packet);
-        if let Some(quote) = &packet.quote {
-            return self.relate(hash, quote, request);
-        }
+        self.track_packet_if(packet, request, |_| true)
+    }
+
+    /// As [`Self::track_packet`], but creates only connections that are admitted: see
+    /// [`Self::track_if`].
+    #[inline]
+    pub fn track_packet_if(
+        &self,
+        packet: &Packet,
+        request: &Request,
+        admits: impl FnMut(&Tuple) -> bool,
+    ) -> Verdict<T::Handle<'a>> {
         let subject = Subject {
             tuple: &packet.tuple,
             tcp_flags: packet.tcp_flags,
             request,
         };
-        self.track_tuple(hash, &subject)
+        self.track_hashed(self.hash(packet), &subject, packet.quote.as_ref(), admits)
     }
 
-    /// As [`Self::track_packet`], of a packet that quotes none and whose [`Self::hash`] is known:
-    /// for callers that track in batches and prefetch.
+    /// As [`Self::track_packet_if`], of a packet whose [`Self::hash`] is known: for callers that
+    /// track in batches and prefetch. `quote` is [`Packet::quote`].
+    #[inline(always)]
+    pub fn track_hashed(
+        &self,
+        hash: T::Hash,
+        subject: &Subject<'_>,
+        quote: Option<&Tuple>,
+        admits: impl FnMut(&Tuple) -> bool,
+    ) -> Verdict<T::Handle<'a>> {
+        match quote {
+            Some(quote) => self.relate(hash, quote, subject.request),
+            None => self.track_tuple_if(hash, subject, admits),
+        }
+    }
+
+    /// As [`Self::track_hashed`], of a packet that quotes none, and creates any connection.
     #[inline(always)]
     pub fn track_tuple(&self, hash: T::Hash, subject: &Subject<'_>) -> Verdict<T::Handle<'a>> {
+        self.track_tuple_if(hash, subject, |_| true)
+    }
+
+    #[inline(always)]
+    fn track_tuple_if(
+        &self,
+        hash: T::Hash,
+        subject: &Subject<'_>,
+        admits: impl FnMut(&Tuple) -> bool,
+    ) -> Verdict<T::Handle<'a>> {
         let [reverse, forward] = &subject.request.keys(subject.tuple);
         let found = self.table.probe(hash, reverse, forward);
         if let Some(found) = found
@@ -184,6 +217,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             *subject.tuple,
             subject.tcp_flags,
             *subject.request,
+            admits,
         )
     }
 
@@ -214,27 +248,49 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         self.update_plainly(&found, subject).ok_or(Some(found))
     }
 
-    /// [`Self::track_tuple`] from a step on.
+    /// [`Self::track_tuple_if`] from a step on.
     #[inline(never)]
     fn track_from(
         &self,
         hash: T::Hash,
-        mut step: Step<T::Handle<'a>>,
+        step: Step<T::Handle<'a>>,
         tuple: Tuple,
         tcp_flags: u8,
         request: Request,
+        admits: impl FnMut(&Tuple) -> bool,
     ) -> Verdict<T::Handle<'a>> {
         let subject = Subject {
             tuple: &tuple,
             tcp_flags,
             request: &request,
         };
+        self.run(hash, step, &subject, None, admits)
+    }
+
+    /// The loop over the steps.
+    #[inline(always)]
+    fn run(
+        &self,
+        hash: T::Hash,
+        mut step: Step<T::Handle<'a>>,
+        subject: &Subject<'_>,
+        mut state: Option<&mut State>,
+        mut admits: impl FnMut(&Tuple) -> bool,
+    ) -> Verdict<T::Handle<'a>> {
         let mut progress = self.begin();
         loop {
             step = match step {
-                Step::Search(scope) => self.search(hash, &subject, scope, &mut progress),
-                Step::Update(found) => self.update(&found, &subject, &mut progress, None),
-                Step::Create => self.create_entry(hash, &subject, &mut progress),
+                Step::Search(scope) => self.search(hash, subject, scope, &mut progress),
+                Step::Update(found) => {
+                    self.update(&found, subject, &mut progress, state.as_deref_mut())
+                }
+                Step::Create => {
+                    let origin = subject.origin();
+                    if !admits(&origin.tuple) {
+                        return self.new_verdict(subject, &progress, None);
+                    }
+                    self.create_as(hash, &origin, subject, &mut progress)
+                }
                 Step::Done(verdict) => return verdict,
             };
         }
@@ -259,7 +315,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         &self,
         packet: &Packet,
         request: &Request,
-        mut state: Option<&mut State>,
+        state: Option<&mut State>,
     ) -> Verdict<T::Handle<'a>> {
         let hash = self.hash(packet);
         if let Some(quote) = &packet.quote {
@@ -270,18 +326,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             tcp_flags: packet.tcp_flags,
             request,
         };
-        let mut progress = self.begin();
-        let mut step = Step::Search(request.scope);
-        loop {
-            step = match step {
-                Step::Search(scope) => self.search(hash, &subject, scope, &mut progress),
-                Step::Update(found) => {
-                    self.update(&found, &subject, &mut progress, state.as_deref_mut())
-                }
-                Step::Create => return self.new_verdict(&subject, &progress, None),
-                Step::Done(verdict) => return verdict,
-            };
-        }
+        self.run(hash, Step::Search(request.scope), &subject, state, |_| {
+            false
+        })
     }
 
     /// The hash of a packet's connection, whatever the packet's direction.
@@ -418,17 +465,6 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             reopened: false,
             is_reverse: found.is_first,
         })
-    }
-
-    /// The step [`Step::Create`], in one.
-    #[inline(always)]
-    fn create_entry(
-        &self,
-        hash: T::Hash,
-        subject: &Subject<'_>,
-        progress: &mut Progress,
-    ) -> Step<T::Handle<'a>> {
-        self.create_as(hash, &subject.origin(), subject, progress)
     }
 
     /// The second half of the step [`Step::Create`]: `origin` is [`Subject::origin`].

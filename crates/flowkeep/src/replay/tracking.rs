@@ -83,43 +83,48 @@ impl<R: Rules> Connections<R> {
             seconds: self.clock.now(),
             ticks: seen.time,
         };
-        if let Some(quote) = quote {
-            return self.relate(parsed, quote, now, on_event);
-        }
         if self.local.is_empty() {
             // Apart, so that the direction is a constant.
-            self.look_up(parsed, Direction::Forwarded, now, on_event)
+            self.track_in(Direction::Forwarded, parsed, quote, now, on_event)
         } else {
-            self.look_up(parsed, self.direction(&parsed.tuple), now, on_event)
+            // An ICMP error travels against the packet that it quotes.
+            let direction = match quote {
+                Some(quote) => self.direction(&quote.swapped()),
+                None => self.direction(&parsed.tuple),
+            };
+            self.track_in(direction, parsed, quote, now, on_event)
         }
     }
 
     #[inline(always)]
-    fn look_up(
+    fn track_in(
         &mut self,
-        parsed: &Parsed,
         direction: Direction,
+        parsed: &Parsed,
+        quote: Option<&Tuple>,
         now: Instant,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
         let request = Request::new(direction, parsed.seen.length, now);
         loop {
             let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-            let verdict = tracker.track_tuple(
-                parsed.hash,
-                &Subject {
-                    tuple: &parsed.tuple,
-                    tcp_flags: parsed.tcp_flags,
-                    request: &request,
-                },
-            );
+            let subject = Subject {
+                tuple: &parsed.tuple,
+                tcp_flags: parsed.tcp_flags,
+                request: &request,
+            };
+            let verdict = tracker.track_hashed(parsed.hash, &subject, quote, |_| true);
             match verdict.reason {
                 None => {
-                    if self.expiries.is_some()
+                    if (self.expiries.is_some() || quote.is_some())
                         && let Some(handle) = verdict.handle
                         && let (Some(tuple), Some(entry)) = (handle.tuple(), handle.entry())
                     {
-                        self.note(parsed, &tuple, &entry, verdict.change, on_event);
+                        let change = verdict.change;
+                        if let Some(quote) = quote {
+                            self.note_icmp_error(parsed, quote, &tuple, &entry);
+                        }
+                        self.note(parsed, &tuple, &entry, change, on_event);
                     }
                     return Ok(());
                 }
@@ -166,38 +171,6 @@ impl<R: Rules> Connections<R> {
         if self.expiries.is_some() {
             self.expire(on_event);
         }
-    }
-
-    /// Finds the connection whose packet an ICMP error quotes.
-    #[inline(never)]
-    fn relate(
-        &mut self,
-        parsed: &Parsed,
-        quote: &Tuple,
-        now: Instant,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<(), Error> {
-        // An ICMP error travels against the packet that it quotes.
-        let direction = self.direction(&quote.swapped());
-        let request = Request::new(direction, parsed.seen.length, now);
-        let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-        let verdict = tracker.relate(parsed.hash, quote, &request);
-        if let Some(reason) = verdict.reason {
-            return Err(reason);
-        }
-        if let Some(handle) = verdict.handle
-            && let (Some(tuple), Some(entry)) = (handle.tuple(), handle.entry())
-        {
-            self.note_icmp_error(parsed, quote, &tuple, &entry);
-            self.emit(
-                EventKind::Changed(Change::Related),
-                parsed,
-                &tuple,
-                &entry,
-                on_event,
-            );
-        }
-        Ok(())
     }
 
     /// Keeps an ICMP error with its connection.
