@@ -11,9 +11,10 @@ use crate::tuple::Family;
 
 /// What becomes of the packet that [`read`] finds in a frame.
 ///
-/// A trait and not a return value, so that the packet's parts stay in registers: where the ways of
-/// both families meet, compilers put them into memory (measured in the replay).
-pub trait Consumer {
+/// A trait and not a return value, and by value, so that the packet's parts and the consumer's stay
+/// in registers: where the ways of both families meet, and behind a reference, compilers put them
+/// into memory (measured in the replay).
+pub trait Consumer: Sized {
     /// Where the ports of first fragments are kept.
     type Fragments: Fragments;
     /// What comes of a packet.
@@ -27,14 +28,14 @@ pub trait Consumer {
     ///
     /// # Errors
     /// Whatever [`read`] is to return.
-    fn packet(&mut self, packet: Packet, counted: Counted) -> Result<Self::Output, Error>;
+    fn packet(self, packet: Packet, counted: Counted) -> Result<Self::Output, Error>;
 
     /// Called instead of [`Self::packet`] with TCP or UDP that is no fragment: nearly every packet.
     ///
     /// # Errors
     /// As [`Self::packet`].
     #[inline(always)]
-    fn whole_packet(&mut self, packet: Packet, counted: Counted) -> Result<Self::Output, Error> {
+    fn whole_packet(self, packet: Packet, counted: Counted) -> Result<Self::Output, Error> {
         self.packet(packet, counted)
     }
 
@@ -45,7 +46,7 @@ pub trait Consumer {
     /// [`Error::FragmentUnknown`].
     #[inline]
     fn unknown_fragment(
-        &mut self,
+        self,
         network: &Network,
         fragment: Fragment,
         counted: Counted,
@@ -65,7 +66,7 @@ pub fn read<R: Rules, B: Bytes + ?Sized, C: Consumer>(
     bytes: &B,
     link_type: LinkType,
     frame: &Frame,
-    consumer: &mut C,
+    consumer: C,
 ) -> Result<C::Output, Error> {
     let link = link(bytes, link_type)?;
     // Apart to the end: see `Consumer`.
@@ -86,7 +87,7 @@ fn read_transport<R: Rules, B: Bytes + ?Sized, C: Consumer>(
     bytes: &B,
     network: Network,
     frame: &Frame,
-    consumer: &mut C,
+    consumer: C,
 ) -> Result<C::Output, Error> {
     let counted = measure(bytes, &network.layout(), frame);
     let plain = matches!(network.protocol, protocol::TCP | protocol::UDP);
@@ -108,7 +109,7 @@ fn read_other<R: Rules, B: Bytes + ?Sized, C: Consumer>(
     bytes: &B,
     network: Network,
     counted: Counted,
-    consumer: &mut C,
+    mut consumer: C,
 ) -> Result<C::Output, Error> {
     let (settings, fragments) = consumer.settings_and_fragments();
     match (
@@ -135,12 +136,12 @@ pub fn parse<R: Rules, B: Bytes + ?Sized>(
     settings: &Settings,
     fragments: &mut impl Fragments,
 ) -> Result<Packet, Error> {
-    let mut consumer = Parser {
+    let consumer = Parser {
         settings,
         fragments,
     };
     // What it counts as is not asked.
-    read::<R, B, _>(bytes, link_type, &Frame::of(0), &mut consumer)
+    read::<R, B, _>(bytes, link_type, &Frame::of(0), consumer)
 }
 
 struct Parser<'p, F> {
@@ -158,7 +159,7 @@ impl<F: Fragments> Consumer for Parser<'_, F> {
     }
 
     #[inline(always)]
-    fn packet(&mut self, packet: Packet, _: Counted) -> Result<Packet, Error> {
+    fn packet(self, packet: Packet, _: Counted) -> Result<Packet, Error> {
         Ok(packet)
     }
 }

@@ -80,13 +80,13 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         fragments: &mut F,
         admits: impl FnMut(&Tuple) -> bool,
     ) -> Verdict<T::Handle<'a>> {
-        let mut front = Front {
+        let front = Front {
             tracker: self,
             context,
             fragments,
             admits,
         };
-        match read::<R, B, _>(bytes, context.link, &context.frame, &mut front) {
+        match read::<R, B, _>(bytes, context.link, &context.frame, front) {
             Ok(verdict) => verdict,
             Err(reason) => Verdict::refused(reason),
         }
@@ -112,10 +112,8 @@ impl<'a, R: Rules, T: Table, F: Fragments, A: FnMut(&Tuple) -> bool> Consumer
     }
 
     #[inline]
-    fn packet(&mut self, packet: Packet, counted: Counted) -> Result<Self::Output, Error> {
+    fn packet(self, packet: Packet, counted: Counted) -> Result<Self::Output, Error> {
         let request = self.context.request(counted);
-        Ok(self
-            .tracker
-            .track_packet_if(&packet, &request, &mut self.admits))
+        Ok(self.tracker.track_packet_if(&packet, &request, self.admits))
     }
 }

@@ -25,6 +25,7 @@ pub use steps::{Origin, Progress, ROUNDS, Step, Subject};
 pub use verdict::{Status, Verdict};
 
 use core::marker::PhantomData;
+use core::time::Duration;
 
 use crate::rules::Rules;
 use crate::settings::Settings;
@@ -39,6 +40,17 @@ pub struct Instant {
     /// The same clock in finer ticks of the caller's choice: when entries began and were last
     /// seen.
     pub ticks: u64,
+}
+
+/// The time since the clock began, in ticks of a nanosecond.
+impl From<Duration> for Instant {
+    #[inline]
+    fn from(time: Duration) -> Self {
+        Self {
+            seconds: time.as_secs() as u32,
+            ticks: time.as_nanos() as u64,
+        }
+    }
 }
 
 /// The direction of a look-up.

@@ -161,9 +161,10 @@ impl<R: Rules> Sender<'_, R> {
     #[inline(always)]
     fn send(&mut self, packet: &Packet, seen: Seen) {
         let (flags, icmp) = (packet.tcp_flags, packet.icmp);
-        let (tuple, quote) = (&packet.tuple, packet.quote);
+        // A copy: a reference into the packet would have compilers write all of it to memory.
+        let (tuple, quote) = (packet.tuple, packet.quote);
         self.replayer
-            .send(tuple, quote, flags, icmp, seen, self.on_event);
+            .send(&tuple, quote, flags, icmp, seen, self.on_event);
     }
 
     /// Sends a first fragment on its way, and those that came before it.
@@ -207,13 +208,13 @@ impl<R: Rules> Consumer for Sender<'_, R> {
     }
 
     #[inline(always)]
-    fn whole_packet(&mut self, packet: Packet, counted: Counted) -> Result<(), Error> {
+    fn whole_packet(mut self, packet: Packet, counted: Counted) -> Result<(), Error> {
         self.send(&packet, self.seen(counted));
         Ok(())
     }
 
     #[inline(always)]
-    fn packet(&mut self, packet: Packet, counted: Counted) -> Result<(), Error> {
+    fn packet(mut self, packet: Packet, counted: Counted) -> Result<(), Error> {
         let seen = self.seen(counted);
         match self.replayer.fragments.take_earlier() {
             None => self.send(&packet, seen),
@@ -223,7 +224,7 @@ impl<R: Rules> Consumer for Sender<'_, R> {
     }
 
     fn unknown_fragment(
-        &mut self,
+        self,
         network: &Network,
         fragment: Fragment,
         counted: Counted,
@@ -248,12 +249,12 @@ impl<R: Rules> Engine for Replayer<R> {
         self.times = [self.times[0].min(time.0), self.times[1].max(time.0)];
         // Some programs write a length of 0.
         let frame = Frame::of(wire_length.max(data.len() as u32));
-        let mut sender = Sender {
+        let sender = Sender {
             replayer: self,
             time: time.0,
             on_event,
         };
-        if let Err(error) = read::<R, [u8], _>(data, link, &frame, &mut sender) {
+        if let Err(error) = read::<R, [u8], _>(data, link, &frame, sender) {
             self.errors[error.index()] += 1;
         }
     }

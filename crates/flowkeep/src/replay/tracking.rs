@@ -10,7 +10,7 @@ use flowkeep_core::error::Refusal;
 use flowkeep_core::packet::tcp;
 use flowkeep_core::rules::Rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{EntryHandle, Seed};
+use flowkeep_core::table::EntryHandle;
 use flowkeep_core::tracker::{Change, Direction, Instant, Request, Subject, Tracker};
 use flowkeep_core::tuple::Tuple;
 
@@ -22,7 +22,7 @@ use super::growing::GrowingTable;
 use crate::connection::{
     Connection, Event, EventKind, FlowSummary, IcmpError, IcmpErrors, SECOND, Timestamp, View,
 };
-use crate::memory::MemoryError;
+use crate::memory::{MemoryError, random_seed};
 use crate::prefix::Prefix;
 
 /// The connections of a replay under the rules `R`.
@@ -39,10 +39,9 @@ pub(super) struct Connections<R> {
 
 impl<R: Rules> Connections<R> {
     pub(super) fn new(options: Options) -> Result<Self, MemoryError> {
-        let seed = Seed::from_words([(); Seed::WORDS].map(|()| random()));
         let settings = Settings::default();
         Ok(Self {
-            table: GrowingTable::new(options.connections, SECOND, seed)?,
+            table: GrowingTable::new(options.connections, SECOND, random_seed())?,
             local: options.local,
             icmp_errors: IcmpErrors::default(),
             expiries: options.events.then(ExpiryQueue::default),
@@ -83,17 +82,31 @@ impl<R: Rules> Connections<R> {
             seconds: self.clock.now(),
             ticks: seen.time,
         };
-        if self.local.is_empty() {
-            // Apart, so that the direction is a constant.
-            self.track_in(Direction::Forwarded, parsed, quote, now, on_event)
+        // Apart from each other, so that for most packets the direction is a constant and there is no
+        // quotation.
+        if quote.is_some() {
+            self.track_quoting(parsed, quote, now, on_event)
+        } else if self.local.is_empty() {
+            self.track_in(Direction::Forwarded, parsed, None, now, on_event)
         } else {
-            // An ICMP error travels against the packet that it quotes.
-            let direction = match quote {
-                Some(quote) => self.direction(&quote.swapped()),
-                None => self.direction(&parsed.tuple),
-            };
-            self.track_in(direction, parsed, quote, now, on_event)
+            let direction = self.direction(&parsed.tuple);
+            self.track_in(direction, parsed, None, now, on_event)
         }
+    }
+
+    /// Tracks an ICMP error, which travels against the packet that it quotes.
+    #[inline(never)]
+    fn track_quoting(
+        &mut self,
+        parsed: &Parsed,
+        quote: Option<&Tuple>,
+        now: Instant,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<(), Error> {
+        let direction = quote.map_or(Direction::Forwarded, |quote| {
+            self.direction(&quote.swapped())
+        });
+        self.track_in(direction, parsed, quote, now, on_event)
     }
 
     #[inline(always)]
@@ -154,10 +167,7 @@ impl<R: Rules> Connections<R> {
             return;
         };
         // Only a close makes a known connection expire sooner.
-        let sooner = match change {
-            Change::New | Change::Reopened => true,
-            _ => is_closing(parsed.tcp_flags) && !entry.progress.alive(),
-        };
+        let sooner = change.begins() || is_closing(parsed.tcp_flags) && !entry.progress.alive();
         if sooner && let Some(expiries) = &mut self.expiries {
             expiries.push(tuple, entry);
         }
@@ -292,10 +302,4 @@ const ARCHIVED: u64 = 1 << 63;
 
 const fn is_closing(tcp_flags: u8) -> bool {
     tcp_flags & (tcp::FIN | tcp::RST) != 0
-}
-
-/// A random word, from the standard library's own seeding.
-fn random() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
 }
