@@ -16,8 +16,7 @@ use flowkeep_core::packet::{FromWire, LinkType, NoFragments};
 use flowkeep_core::rules;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::BucketTable;
-use flowkeep_core::tracker::{Direction, Status, Tracker};
-use flowkeep_core::tuple::Tuple;
+use flowkeep_core::tracker::{Direction, Origin, Status, Tracker};
 
 /// What is known of the connections through the data plane.
 pub(crate) struct DataPlane {
@@ -52,12 +51,12 @@ impl DataPlane {
 }
 
 /// The rule: 192.0.2.0/24 may begin any connection, others only one to a web server.
-fn admits(connection: &Tuple) -> bool {
-    let is_inside = match connection.originator().ip() {
+fn admits(new: &Origin) -> bool {
+    let is_inside = match new.originator().ip() {
         IpAddr::V4(ip) => ip.octets().starts_with(&[192, 0, 2]),
         IpAddr::V6(_) => false,
     };
-    is_inside || connection.responder().port() == 443
+    !new.is_reply() && (is_inside || new.responder().port() == 443)
 }
 
 /// A UDP datagram without a link header, as if received.

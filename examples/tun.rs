@@ -72,10 +72,8 @@ pub(crate) fn run(
 /// Creates a tun device, whose reads do not block, and routes 192.0.2.0/24 to it.
 pub(crate) fn tun(name: &str) -> Result<File, Box<dyn Error>> {
     let mut options = OpenOptions::new();
-    let options = options.read(true).write(true);
-    let device = options
-        .custom_flags(libc::O_NONBLOCK)
-        .open("/dev/net/tun")?;
+    options.custom_flags(libc::O_NONBLOCK).read(true);
+    let device = options.write(true).open("/dev/net/tun")?;
     // A `struct ifreq`: the name, and from byte 16 on the flags.
     let mut request = [0_u8; size_of::<libc::ifreq>()];
     request[..name.len()].copy_from_slice(name.as_bytes());
@@ -86,14 +84,16 @@ pub(crate) fn tun(name: &str) -> Result<File, Box<dyn Error>> {
     }
     let up = format!("ip address add 192.0.2.1/24 dev {name} && ip link set {name} up");
     let status = Command::new("sh").args(["-c", &up]).status()?;
-    status.success().then_some(device).ok_or("no ip".into())
+    status
+        .success()
+        .then_some(device)
+        .ok_or_else(|| "no ip".into())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let settings = Settings::default();
     let print = |what: &str, connection: &Tuple, rest: &str| {
         let (from, to) = (connection.originator(), connection.responder());
         println!("{what} {from} > {to}{rest}");
     };
-    run(tun("flowkeep0")?, &settings, print, || false)
+    run(tun("flowkeep0")?, &Settings::default(), print, || false)
 }

@@ -4,6 +4,10 @@
 #[allow(dead_code, reason = "its main is not called")]
 mod data_plane;
 #[cfg(target_os = "linux")]
+#[path = "../../../examples/firewall.rs"]
+#[allow(dead_code, reason = "its main is not called")]
+mod firewall;
+#[cfg(target_os = "linux")]
 #[path = "../../../examples/tun.rs"]
 #[allow(dead_code, reason = "its main is not called")]
 mod tun;
@@ -130,4 +134,51 @@ fn the_tun_example_prints_when_connections_begin_and_end() -> anyhow::Result<()>
 #[cfg(target_os = "linux")]
 fn is_end(line: &str) -> bool {
     line.starts_with("end") && !line.contains('[')
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_firewall_example_admits_ssh_and_what_belongs_to_the_hosts_own_connections()
+-> anyhow::Result<()> {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use flowkeep_lab::{Host, available, cable};
+
+    if !available(&[]) {
+        return Ok(());
+    }
+    let (outside, protected) = (Host::new()?, Host::new()?);
+    cable(&outside, "eth0", &protected, "eth0")?;
+    outside.ip("address add 192.0.2.1/24 dev eth0")?;
+    protected.ip("address add 192.0.2.2/24 dev eth0")?;
+    let kernel = protected.enter(|| firewall::protect("eth0"))?;
+    let listen = |host: &Host, address: &str| host.enter(|| TcpListener::bind(address));
+    let connect = |host: &Host, address: &str| {
+        let address: SocketAddr = address.parse().expect("an address");
+        host.enter(|| TcpStream::connect_timeout(&address, Duration::from_secs(2)))
+    };
+    let exchange = |mut client: TcpStream, server: &TcpListener| -> anyhow::Result<()> {
+        let (mut accepted, _) = server.accept()?;
+        client.write_all(b"question")?;
+        accepted.read_exact(&mut [0; 8])?;
+        accepted.write_all(b"answer")?;
+        client.read_exact(&mut [0; 6])?;
+        Ok(())
+    };
+    let ssh = listen(&protected, "192.0.2.2:22")?;
+    exchange(connect(&outside, "192.0.2.2:22")?, &ssh)?;
+    let web = listen(&outside, "192.0.2.1:80")?;
+    exchange(connect(&protected, "192.0.2.1:80")?, &web)?;
+    let _secret = listen(&protected, "192.0.2.2:8080")?;
+    assert!(connect(&outside, "192.0.2.2:8080").is_err(), "dropped");
+    let entries = kernel.table().iter();
+    let mut responders: Vec<_> = entries
+        .map(|(_, tuple, _)| tuple.responder().to_string())
+        .filter(|responder| !responder.starts_with('['))
+        .collect();
+    responders.sort_unstable();
+    assert_eq!(responders, ["192.0.2.1:80", "192.0.2.2:22"]);
+    Ok(())
 }

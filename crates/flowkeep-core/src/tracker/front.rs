@@ -1,12 +1,11 @@
 //! The front: from a frame's bytes to a verdict, in one call.
 
-use super::{Direction, Instant, Request, Tracker, Verdict};
+use super::{Direction, Instant, Origin, Request, Tracker, Verdict};
 use crate::Error;
 use crate::packet::{Bytes, Consumer, Counted, Fragments, Frame, LinkType, Packet, read};
 use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::table::Table;
-use crate::tuple::Tuple;
 
 /// What a frame's bytes don't tell of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,17 +67,16 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// As [`Self::track`], but creates only connections that are admitted, for callers that drop
     /// packets.
     ///
-    /// `admits` is called with what a new connection is to be stored under, whose
-    /// [originator](Tuple::originator) and [responder](Tuple::responder) a rule may judge. If it
-    /// returns false, nothing is stored: the verdict has the status
-    /// [`Status::New`](super::Status::New) and no [handle](Verdict::handle).
+    /// `admits` is called with what a new connection would be created as. If it returns false,
+    /// nothing is stored: the verdict has the status [`Status::New`](super::Status::New) and no
+    /// [handle](Verdict::handle).
     #[inline]
     pub fn track_if<B: Bytes + ?Sized, F: Fragments>(
         &self,
         bytes: &B,
         context: &Context,
         fragments: &mut F,
-        admits: impl FnMut(&Tuple) -> bool,
+        admits: impl FnMut(&Origin) -> bool,
     ) -> Verdict<T::Handle<'a>> {
         let front = Front {
             tracker: self,
@@ -100,7 +98,7 @@ struct Front<'f, 'a, R, T, F, A> {
     admits: A,
 }
 
-impl<'a, R: Rules, T: Table, F: Fragments, A: FnMut(&Tuple) -> bool> Consumer
+impl<'a, R: Rules, T: Table, F: Fragments, A: FnMut(&Origin) -> bool> Consumer
     for Front<'_, 'a, R, T, F, A>
 {
     type Fragments = F;

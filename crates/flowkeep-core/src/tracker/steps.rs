@@ -14,6 +14,8 @@
 //! function of its own, which the verifier walks through once; a host may read and hash many packets
 //! before it tracks the first of them ([`Tracker::track_hashed`]), so that memory is fetched ahead.
 
+use core::net::SocketAddr;
+
 use super::update::{Asks, Outcome, Side};
 use super::{Change, Instant, Request, Status, Tracker, Verdict};
 use crate::cilium::{Scope, State};
@@ -68,8 +70,29 @@ pub struct Origin {
 impl Origin {
     /// What the connection is stored under.
     #[must_use]
+    #[inline(always)]
     pub const fn tuple(&self) -> Tuple {
         self.tuple
+    }
+
+    /// Who begins the connection: see [`Tuple::originator`].
+    #[must_use]
+    pub const fn originator(&self) -> SocketAddr {
+        self.tuple.originator()
+    }
+
+    /// Whom it is to: see [`Tuple::responder`].
+    #[must_use]
+    pub const fn responder(&self) -> SocketAddr {
+        self.tuple.responder()
+    }
+
+    /// Whether the packet is the responder's: a SYN with ACK whose SYN was not seen. A firewall
+    /// does not admit it, unless it has only just begun to track.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_reply(&self) -> bool {
+        self.is_reverse != 0
     }
 }
 
@@ -163,7 +186,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         &self,
         packet: &Packet,
         request: &Request,
-        admits: impl FnMut(&Tuple) -> bool,
+        admits: impl FnMut(&Origin) -> bool,
     ) -> Verdict<T::Handle<'a>> {
         let subject = Subject {
             tuple: &packet.tuple,
@@ -181,7 +204,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         hash: T::Hash,
         subject: &Subject<'_>,
         quote: Option<&Tuple>,
-        admits: impl FnMut(&Tuple) -> bool,
+        admits: impl FnMut(&Origin) -> bool,
     ) -> Verdict<T::Handle<'a>> {
         match quote {
             Some(quote) => self.relate(hash, quote, subject.request),
@@ -200,7 +223,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         &self,
         hash: T::Hash,
         subject: &Subject<'_>,
-        admits: impl FnMut(&Tuple) -> bool,
+        admits: impl FnMut(&Origin) -> bool,
     ) -> Verdict<T::Handle<'a>> {
         let [reverse, forward] = &subject.request.keys(subject.tuple);
         let found = self.table.probe(hash, reverse, forward);
@@ -257,7 +280,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         tuple: Tuple,
         tcp_flags: u8,
         request: Request,
-        admits: impl FnMut(&Tuple) -> bool,
+        admits: impl FnMut(&Origin) -> bool,
     ) -> Verdict<T::Handle<'a>> {
         let subject = Subject {
             tuple: &tuple,
@@ -275,7 +298,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         mut step: Step<T::Handle<'a>>,
         subject: &Subject<'_>,
         mut state: Option<&mut State>,
-        mut admits: impl FnMut(&Tuple) -> bool,
+        mut admits: impl FnMut(&Origin) -> bool,
     ) -> Verdict<T::Handle<'a>> {
         let mut progress = self.begin();
         loop {
@@ -286,7 +309,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 }
                 Step::Create => {
                     let origin = subject.origin();
-                    if !admits(&origin.tuple) {
+                    if !admits(&origin) {
                         return self.new_verdict(subject, &progress, None);
                     }
                     self.create_as(hash, &origin, subject, &mut progress)

@@ -15,7 +15,9 @@ use flowkeep_core::packet::{
 use flowkeep_core::rules;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{BucketTable, EntryHandle, Handle, HostBounds};
-use flowkeep_core::tracker::{Change, Context, Direction, Instant, Status, Tracker, Verdict};
+use flowkeep_core::tracker::{
+    Change, Context, Direction, Instant, Origin, Status, Tracker, Verdict,
+};
 use flowkeep_core::tuple::Tuple;
 use memory::{Owned, plain_table};
 
@@ -276,7 +278,7 @@ fn only_admitted_connections_are_stored() {
     let embedder = Embedder::new();
     let track = |frame: &[u8]| {
         let context = embedder.context(frame.len());
-        let to_web = |connection: &Tuple| connection.responder().port() == 443;
+        let to_web = |new: &Origin| new.responder().port() == 443 && !new.is_reply();
         let bytes = &FromWire(frame);
         let tracker = embedder.tracker();
         let verdict = tracker.track_if(bytes, &context, &mut NoFragments, to_web);
@@ -290,10 +292,9 @@ fn only_admitted_connections_are_stored() {
     assert_eq!(track(&web), (Status::New, true));
     let answer = tcp((SERVER, 443), (CLIENT, 5000), tcp::SYN | tcp::ACK);
     assert_eq!(track(&answer), (Status::Reply, true));
-    // The rule is about the originator, whichever packet comes first.
-    let answer = tcp((SERVER, 443), (ROUTER, 5000), tcp::SYN | tcp::ACK);
-    assert_eq!(track(&answer), (Status::New, true));
-    assert_eq!(embedder.entries().len(), 2);
+    let unasked = tcp((SERVER, 443), (ROUTER, 5000), tcp::SYN | tcp::ACK);
+    assert_eq!(track(&unasked), (Status::New, false));
+    assert_eq!(embedder.entries().len(), 1);
 }
 
 #[test]
