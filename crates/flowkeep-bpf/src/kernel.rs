@@ -342,8 +342,9 @@ fn load(buckets: u32, options: &Options, folder: Option<&Path>) -> Result<Ebpf, 
         }
     }
     // A copy is aligned, as an ELF file has to be.
+    let object = options.object.to_vec();
     loader
-        .load(&options.object.to_vec())
+        .load(&object)
         .map_err(|error| match (&error, folder) {
             (EbpfError::MapError(pin @ MapError::PinError { name, .. }), Some(folder)) => {
                 let path = folder.join(name.as_deref().unwrap_or_default());

@@ -36,8 +36,8 @@ pub fn plain<B: Bytes + ?Sized>(bytes: &B, family: Family, at: usize) -> Option<
             if version_length != 0x45 || part != 0 {
                 return None;
             }
-            let [source, destination] = [source, destination]
-                .map(|address| Address::from_v4(address.to_ne_bytes()));
+            let [source, destination] =
+                [source, destination].map(|address| Address::from_v4(address.to_ne_bytes()));
             let tuple = Tuple::new(destination, source, 0, 0, protocol, Flags::OUT);
             let length = usize::from(u16::from_be_bytes([l0, l1]));
             with_ports(bytes, at, IPV4_HEADER, length, tuple, ports)
