@@ -1,9 +1,10 @@
 //! From bytes to a packet's tuple: link header, IP header, transport header.
 //!
-//! Everything here is total: whatever the bytes, the answer is a value or an [`Error`], and
-//! nothing outside the packet is read: neither outside its bytes, nor, under rules that
-//! [check IP headers](crate::rules::Rules::CHECK_IP_HEADER), beyond the length that its IP header states. Every
-//! loop has a constant bound, because the kernel's verifier has to see it.
+//! Everything here is total: whatever the bytes, the answer is a value or an
+//! [`Error`](crate::Error), and nothing outside the packet is read: neither outside its bytes, nor,
+//! under rules that [check IP headers](crate::rules::Rules::CHECK_IP_HEADER), beyond the length that
+//! its IP header states. Every loop has a constant bound, because the kernel's verifier has to see
+//! it.
 
 mod bounded;
 mod fragments;
