@@ -122,7 +122,7 @@ fn plain_tracked<const HOOK: u8>(
                 Scratch::get()?.sighting = Sighting::of(&found).bits();
                 next = Outcome::UPDATE;
             }
-            Step::Create => next = Outcome::CREATE,
+            Step::Create => next = Outcome::BEGIN,
             Step::Search(_) => {}
         }
     }

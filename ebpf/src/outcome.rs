@@ -25,8 +25,13 @@ impl Outcome {
     pub(crate) const CREATE: Self = Self(6);
     /// Done, and there is an event to report.
     pub(crate) const EMIT: Self = Self(7);
+    /// The packet would begin a connection that is not admitted.
+    pub(crate) const NOT_ADMITTED: Self = Self(8);
+    /// As [`Self::CREATE`], of a packet that most likely begins a connection: nobody has looked for
+    /// it yet.
+    pub(crate) const BEGIN: Self = Self(9);
     /// Errors follow, by their index.
-    const ERRORS: u32 = 8;
+    const ERRORS: u32 = 10;
 
     #[inline(always)]
     pub(crate) const fn failed(error: Error) -> Self {

@@ -7,7 +7,7 @@ use flowkeep_core::cilium::Scope;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::table::{BucketTable, EvictLimit, Sighting, Table};
 use flowkeep_core::tracker::{
-    Direction, Progress, ROUNDS, Request, Step, Subject, Tracker, Verdict,
+    Direction, Origin, Progress, ROUNDS, Request, Status, Step, Subject, Tracker, Verdict,
 };
 use flowkeep_core::tuple::{Family, Flags, Tuple};
 
@@ -26,28 +26,62 @@ use crate::word::Word;
 /// steps from the first to the last.
 const STEPS: u32 = 3 * (ROUNDS + 1);
 
+/// What became of a packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is part of a known connection, or an ICMP error about one.
+    Known,
+    /// It has begun a connection.
+    New,
+    /// It would have begun one that is not admitted: nothing was stored.
+    NotAdmitted,
+    /// It is not tracked, for the reason with this [`Error::index`].
+    Untracked(u32),
+}
+
+impl Judgement {
+    /// The reason of what is not IP, as ARP.
+    pub const NOT_IP: u32 = Error::NotIp.index() as u32;
+}
+
 /// Tracks a packet. `ETHERNET` says whether it has an Ethernet header, or begins with its IP
 /// header; `HOOK` is one of [`hook`].
 #[inline(always)]
-pub(crate) fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) {
+pub fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) {
+    track_if::<ETHERNET, HOOK>(skb, |_| true);
+}
+
+/// As [`track`], but creates only connections that are admitted. `admits` is called with what a new
+/// connection would be created as. The destination port of its tuple is the responder's.
+#[inline(always)]
+pub fn track_if<const ETHERNET: bool, const HOOK: u8>(
+    skb: *mut __sk_buff,
+    admits: impl Fn(&Origin) -> bool,
+) -> Judgement {
     let first = fast_path::<ETHERNET, HOOK>(skb);
     if first == Outcome::DONE {
-        return;
+        return Judgement::Known;
     }
     if let Some(error) = first.error() {
-        return per_cpu::increment(&ERRORS, error);
+        per_cpu::increment(&ERRORS, error);
+        return Judgement::Untracked(error);
     }
-    let Some((maps, scratch)) = Scratch::with_maps() else {
-        return;
+    const NO_MAPS: Judgement =
+        Judgement::Untracked(Error::NotCreated(Refusal::Full).index() as u32);
+    let Some(scratch) = Scratch::get() else {
+        return NO_MAPS;
     };
     let outcome = if first == Outcome::GO_ON {
         scratch.now = clock::now();
-        headers::<ETHERNET, HOOK>(skb, scratch)
+        headers::<ETHERNET, HOOK>(skb, scratch, admits)
     } else {
-        steps::<HOOK>(scratch, first)
+        steps::<HOOK>(scratch, first, admits)
     };
     const REFUSED: Outcome = Outcome::failed(Error::NotCreated(Refusal::Full));
-    let refused = outcome == REFUSED && maps.watched(scratch.now);
+    // The maps are looked up only now: what a program keeps during the steps takes stack, and the
+    // step that creates a connection leaves it 16 bytes.
+    let refused =
+        outcome == REFUSED && Maps::<false>::new().is_some_and(|maps| maps.watched(scratch.now));
     if outcome == Outcome::EMIT || refused {
         scratch.event.hook = HOOK;
         scratch.event.ethernet = ETHERNET;
@@ -55,6 +89,14 @@ pub(crate) fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) {
     }
     if let Some(error) = outcome.error() {
         per_cpu::increment(&ERRORS, error);
+        return Judgement::Untracked(error);
+    }
+    if outcome == Outcome::NOT_ADMITTED {
+        Judgement::NotAdmitted
+    } else if scratch.event.status == Status::New as u8 {
+        Judgement::New
+    } else {
+        Judgement::Known
     }
 }
 
@@ -63,6 +105,7 @@ pub(crate) fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) {
 fn headers<const ETHERNET: bool, const HOOK: u8>(
     skb: *mut __sk_buff,
     scratch: &mut Scratch,
+    admits: impl Fn(&Origin) -> bool,
 ) -> Outcome {
     let parsed = parse::parse::<ETHERNET>(skb, scratch);
     if parsed != Outcome::GO_ON {
@@ -79,12 +122,16 @@ fn headers<const ETHERNET: bool, const HOOK: u8>(
         }
         return relate(u32::from(HOOK));
     }
-    steps::<HOOK>(scratch, Outcome::SEARCH)
+    steps::<HOOK>(scratch, Outcome::SEARCH, admits)
 }
 
 /// The steps of a packet from one on.
 #[inline(always)]
-fn steps<const HOOK: u8>(scratch: &mut Scratch, mut next: Outcome) -> Outcome {
+fn steps<const HOOK: u8>(
+    scratch: &mut Scratch,
+    mut next: Outcome,
+    admits: impl Fn(&Origin) -> bool,
+) -> Outcome {
     scratch.progress = Progress::new();
     scratch.evict_reason = NOT_EVICTED;
     for _ in 0..STEPS {
@@ -92,9 +139,16 @@ fn steps<const HOOK: u8>(scratch: &mut Scratch, mut next: Outcome) -> Outcome {
             Outcome::SEARCH => search(u32::from(HOOK), 0),
             Outcome::SEARCH_OWN => search(u32::from(HOOK), 1),
             Outcome::UPDATE => update_from::<HOOK>(),
-            Outcome::CREATE => {
+            Outcome::CREATE | Outcome::BEGIN => {
                 originate(u32::from(HOOK));
-                create()
+                if admits(&scratch.origin) {
+                    create()
+                } else if next == Outcome::BEGIN {
+                    // It may be known all the same.
+                    Outcome::SEARCH
+                } else {
+                    Outcome::NOT_ADMITTED
+                }
             }
             _ => break,
         };
@@ -200,6 +254,7 @@ fn done(
     if let Some(error) = verdict.reason {
         return Outcome::failed(error);
     }
+    scratch.event.status = verdict.status as u8;
     let (Some(change), Some(handle)) = (verdict.change, verdict.handle) else {
         return Outcome::DONE;
     };
@@ -207,7 +262,6 @@ fn done(
         return Outcome::DONE;
     }
     let event = &mut scratch.event;
-    event.status = verdict.status as u8;
     event.reopened = verdict.reopened;
     event.record = handle.index();
     event.kind = watch::number(change);

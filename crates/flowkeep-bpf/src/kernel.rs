@@ -43,6 +43,10 @@ pub struct Options {
     pub event_bytes: u32,
     /// The clock changes only by [`Kernel::set_clock`], for tests.
     pub clock_is_set: bool,
+    /// The object with the programs: Flowkeep's, or another one that is built with the crate in the
+    /// folder `ebpf` of the same version. Its programs have the same names, and it need not have
+    /// all of them.
+    pub object: &'static [u8],
 }
 
 impl Options {
@@ -57,6 +61,7 @@ impl Options {
             means: None,
             event_bytes: 4 << 20,
             clock_is_set: false,
+            object: OBJECT,
         }
     }
 }
@@ -336,14 +341,18 @@ fn load(buckets: u32, options: &Options, folder: Option<&Path>) -> Result<Ebpf, 
             loader.map_pin_path(name, folder.join(name));
         }
     }
-    loader.load(OBJECT).map_err(|error| match (&error, folder) {
-        (EbpfError::MapError(pin @ MapError::PinError { name, .. }), Some(folder)) => {
-            let path = folder.join(name.as_deref().unwrap_or_default());
-            match system(pin) {
-                Some(source) => Error::File { path, source },
-                None => Error::load(error),
+    // A copy is aligned, as an ELF file has to be.
+    let object = options.object.to_vec();
+    loader
+        .load(&object)
+        .map_err(|error| match (&error, folder) {
+            (EbpfError::MapError(pin @ MapError::PinError { name, .. }), Some(folder)) => {
+                let path = folder.join(name.as_deref().unwrap_or_default());
+                match system(pin) {
+                    Some(source) => Error::File { path, source },
+                    None => Error::load(error),
+                }
             }
-        }
-        _ => Error::load(error),
-    })
+            _ => Error::load(error),
+        })
 }

@@ -16,6 +16,9 @@
 //! | where entries live | [`table`] |
 //! | which behaviour: Cilium 1.8, Cilium 1.19 or Flowkeep's own | [`rules`] |
 //! | look-up, creation and single-entry operations | [`tracker`] |
+//!
+//! [`Tracker::track`](tracker::Tracker::track) takes all of these steps in one call, from the bytes
+//! of a frame to its verdict.
 #![no_std]
 #![forbid(unsafe_code)]
 

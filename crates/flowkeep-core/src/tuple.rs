@@ -1,7 +1,7 @@
 //! The tuple: the key that names one direction of one connection.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// An IP address in 16 bytes, in network byte order; IPv4 as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2).
 ///
@@ -313,6 +313,21 @@ impl Tuple {
         } else {
             Family::V4
         }
+    }
+
+    /// The originator of the connection that is stored under this tuple: the stored tuple is that of
+    /// the replies, whose destination the originator is. The port of a connection without ports is 0,
+    /// or an ICMP identifier.
+    #[must_use]
+    pub const fn originator(&self) -> SocketAddr {
+        SocketAddr::new(self.destination.to_ip(self.family()), self.source_port())
+    }
+
+    /// The responder of the connection that is stored under this tuple. Otherwise as
+    /// [`Self::originator`].
+    #[must_use]
+    pub const fn responder(&self) -> SocketAddr {
+        SocketAddr::new(self.source.to_ip(self.family()), self.destination_port())
     }
 
     /// With other addresses.

@@ -6,9 +6,11 @@
 mod error;
 mod prefetch;
 mod region;
+mod seed;
 mod words;
 
 pub use error::MemoryError;
 pub use prefetch::prefetch;
 pub use region::Region;
+pub use seed::random_seed;
 pub use words::Words;

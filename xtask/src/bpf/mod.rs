@@ -1,5 +1,6 @@
 //! `cargo xtask bpf`: builds the objects that are committed: the programs' in
-//! `crates/flowkeep-bpf`, and that of what they are measured against in `crates/flowkeep-bench`.
+//! `crates/flowkeep-bpf`, that of what they are measured against in `crates/flowkeep-bench`, and that
+//! of the example `firewall`.
 
 mod btf;
 mod code;
@@ -25,7 +26,7 @@ pub(crate) struct Args {
 struct Object {
     /// Its name, without extension.
     name: &'static str,
-    /// The crate in the folder `ebpf` that it is built from.
+    /// The crate of the workspace in the folder `ebpf` that it is built from.
     package: &'static str,
     /// The folder that it is committed in.
     home: &'static str,
@@ -33,12 +34,26 @@ struct Object {
     sources: &'static [&'static str],
 }
 
-const OBJECTS: [Object; 2] = [
+const OBJECTS: [Object; 3] = [
     Object {
         name: "flowkeep",
         package: "flowkeep-ebpf",
         home: "crates/flowkeep-bpf/object",
         sources: &[
+            "ebpf/src",
+            "crates/flowkeep-core/src",
+            "crates/flowkeep-core/Cargo.toml",
+            "crates/flowkeep-abi/src",
+            "crates/flowkeep-abi/Cargo.toml",
+        ],
+    },
+    Object {
+        name: "firewall",
+        package: "flowkeep-firewall",
+        home: "examples/firewall",
+        sources: &[
+            "examples/firewall/src",
+            "examples/firewall/Cargo.toml",
             "ebpf/src",
             "crates/flowkeep-core/src",
             "crates/flowkeep-core/Cargo.toml",

@@ -7,13 +7,11 @@ use aya::programs::{TestRun, TestRunOptions};
 use flowkeep_bpf::{Device, Hook, Kernel, Options};
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
-use flowkeep_core::packet::{
-    FragmentKey, FragmentPorts, Fragments, Frame, FromWire, LinkType, measure, parse,
-};
+use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments, FromWire, LinkType};
 use flowkeep_core::rules;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{BucketTable, KernelBounds, Memory, Seed, Statistic};
-use flowkeep_core::tracker::{Direction, Instant, Request, Tracker};
+use flowkeep_core::tracker::{Context, Direction, Instant, Tracker};
 use flowkeep_core::tuple::Tuple;
 use flowkeep_lab::can_load;
 
@@ -103,16 +101,10 @@ impl Both {
             ticks: self.seconds * SECOND,
         };
         self.fragments.seconds = self.seconds;
-        let packet = parse::<rules::Default, FromWire<'_>>(
-            &FromWire(frame),
-            link_type,
-            &self.settings,
-            &mut self.fragments,
-        )?;
-        let length = measure(frame, &packet.layout, &Frame::of(frame.len() as u32)).bytes;
+        let context = Context::new(link_type, direction, frame.len() as u32, now);
         let tracker: Tracker<'_, rules::Default, _> = Tracker::new(&self.settings, &self.host);
-        let request = Request::new(direction, length, now);
-        match tracker.track_packet(&packet, &request).reason {
+        let verdict = tracker.track(&FromWire(frame), &context, &mut self.fragments);
+        match verdict.reason {
             None => Ok(()),
             Some(reason) => Err(reason),
         }

@@ -1,9 +1,10 @@
 //! From bytes to a packet's tuple: link header, IP header, transport header.
 //!
-//! Everything here is total: whatever the bytes, the answer is a value or an [`Error`], and
-//! nothing outside the packet is read: neither outside its bytes, nor, under rules that
-//! [check IP headers](Rules::CHECK_IP_HEADER), beyond the length that its IP header states. Every
-//! loop has a constant bound, because the kernel's verifier has to see it.
+//! Everything here is total: whatever the bytes, the answer is a value or an
+//! [`Error`](crate::Error), and nothing outside the packet is read: neither outside its bytes, nor,
+//! under rules that [check IP headers](crate::rules::Rules::CHECK_IP_HEADER), beyond the length that
+//! its IP header states. Every loop has a constant bound, because the kernel's verifier has to see
+//! it.
 
 mod bounded;
 mod fragments;
@@ -14,6 +15,7 @@ mod measure;
 mod network;
 mod plain;
 mod quote;
+mod read;
 mod transport;
 mod tunnel;
 
@@ -24,12 +26,8 @@ pub use measure::{Counted, Frame, Layout, measure};
 pub use network::{Fragment, Network, OPEN, ipv4, ipv6, network};
 pub use plain::{Plain, plain};
 pub use quote::quoted;
+pub use read::{Consumer, parse, read};
 pub use transport::{Packet, protocol, tcp, tcp_or_udp, transport};
-
-use crate::Error;
-use crate::rules::Rules;
-use crate::settings::Settings;
-use crate::tuple::Family;
 
 /// The bytes of a packet, wherever they are kept.
 pub trait Bytes {
@@ -97,32 +95,6 @@ impl Bytes for FromWire<'_> {
     #[inline(always)]
     fn is_offloaded(&self) -> bool {
         false
-    }
-}
-
-/// Parses a packet from its link header on.
-///
-/// # Errors
-/// What is wrong with the first header that can't be followed.
-#[inline]
-pub fn parse<R: Rules, B: Bytes + ?Sized>(
-    bytes: &B,
-    link_type: LinkType,
-    settings: &Settings,
-    fragments: &mut impl Fragments,
-) -> Result<Packet, Error> {
-    let link = link(bytes, link_type)?;
-    // Apart to the end, so that a packet's parts stay in registers: where both families meet,
-    // compilers put them into memory.
-    match link.family {
-        Family::V4 => {
-            let network = ipv4::<R, B>(bytes, link.network)?;
-            transport::<R, B>(bytes, &network, settings, fragments)
-        }
-        Family::V6 => {
-            let network = ipv6::<R, B>(bytes, link.network)?;
-            transport::<R, B>(bytes, &network, settings, fragments)
-        }
     }
 }
 

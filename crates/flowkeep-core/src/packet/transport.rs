@@ -58,6 +58,21 @@ pub struct Packet {
     pub later_fragment: bool,
 }
 
+impl Packet {
+    /// What the IP header tells of it.
+    #[inline(always)]
+    pub(super) const fn of(network: &Network) -> Self {
+        Self {
+            tuple: network.tuple(),
+            tcp_flags: 0,
+            quote: None,
+            icmp: [0; 2],
+            layout: network.layout(),
+            later_fragment: false,
+        }
+    }
+}
+
 /// Reads the transport header that `network` leads to.
 ///
 /// # Errors
@@ -69,14 +84,7 @@ pub fn transport<R: Rules, B: Bytes + ?Sized>(
     settings: &Settings,
     fragments: &mut impl Fragments,
 ) -> Result<Packet, Error> {
-    let packet = Packet {
-        tuple: network.tuple(),
-        tcp_flags: 0,
-        quote: None,
-        icmp: [0; 2],
-        layout: network.layout(),
-        later_fragment: false,
-    };
+    let packet = Packet::of(network);
     if let Some(fragment) = network.fragment
         && (!R::FRAGMENTS_AS_WHOLE || fragments_tracked(fragments))
     {

@@ -21,6 +21,13 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether a connection begins.
+    #[must_use]
+    #[inline]
+    pub const fn begins(self) -> bool {
+        matches!(self, Self::New | Self::Reopened)
+    }
+
     /// What a packet changes, if it changes anything. `reported`: it is worth reporting, and the
     /// connection is not closed; what comes after the close is always reported by the rules, and
     /// changes nothing.

@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
+//! | `front` | from a frame's bytes to a verdict |
 //! | `request` | what is asked about a packet |
 //! | `steps` | the way of a packet: search, update, create |
 //! | `update`, `refresh` | what a packet does to an entry; timeouts and reports |
@@ -10,6 +11,7 @@
 
 mod change;
 mod create;
+mod front;
 mod refresh;
 mod request;
 mod steps;
@@ -17,11 +19,13 @@ mod update;
 mod verdict;
 
 pub use change::Change;
+pub use front::Context;
 pub use request::Request;
 pub use steps::{Origin, Progress, ROUNDS, Step, Subject};
 pub use verdict::{Status, Verdict};
 
 use core::marker::PhantomData;
+use core::time::Duration;
 
 use crate::rules::Rules;
 use crate::settings::Settings;
@@ -36,6 +40,17 @@ pub struct Instant {
     /// The same clock in finer ticks of the caller's choice: when entries began and were last
     /// seen.
     pub ticks: u64,
+}
+
+/// The time since the clock began, in ticks of a nanosecond.
+impl From<Duration> for Instant {
+    #[inline]
+    fn from(time: Duration) -> Self {
+        Self {
+            seconds: time.as_secs() as u32,
+            ticks: time.as_nanos() as u64,
+        }
+    }
 }
 
 /// The direction of a look-up.

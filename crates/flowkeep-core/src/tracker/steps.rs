@@ -10,9 +10,11 @@
 //!           Create ────────────────┴───────────────────▶ Done
 //! ```
 //!
-//! [`Tracker::track_tuple`] is the loop over the steps. The kernel's programs drive the same steps,
-//! each in a function of its own, which the verifier walks through once; a host may do the first
-//! part of many packets before the second, so that memory is fetched ahead.
+//! `Tracker::run` is the loop over the steps. The kernel's programs drive the same steps, each in a
+//! function of its own, which the verifier walks through once; a host may read and hash many packets
+//! before it tracks the first of them ([`Tracker::track_hashed`]), so that memory is fetched ahead.
+
+use core::net::SocketAddr;
 
 use super::update::{Asks, Outcome, Side};
 use super::{Change, Instant, Request, Status, Tracker, Verdict};
@@ -68,8 +70,29 @@ pub struct Origin {
 impl Origin {
     /// What the connection is stored under.
     #[must_use]
+    #[inline(always)]
     pub const fn tuple(&self) -> Tuple {
         self.tuple
+    }
+
+    /// Who begins the connection: see [`Tuple::originator`].
+    #[must_use]
+    pub const fn originator(&self) -> SocketAddr {
+        self.tuple.originator()
+    }
+
+    /// Whom it is to: see [`Tuple::responder`].
+    #[must_use]
+    pub const fn responder(&self) -> SocketAddr {
+        self.tuple.responder()
+    }
+
+    /// Whether the packet is the responder's: a SYN with ACK whose SYN was not seen. A firewall
+    /// does not admit it, unless it has only just begun to track.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_reply(&self) -> bool {
+        self.is_reverse != 0
     }
 }
 
@@ -153,22 +176,55 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     /// Tracks a packet: looks its connection up and updates it, or creates it.
     #[inline]
     pub fn track_packet(&self, packet: &Packet, request: &Request) -> Verdict<T::Handle<'a>> {
-        let hash = self.hash(packet);
-        if let Some(quote) = &packet.quote {
-            return self.relate(hash, quote, request);
-        }
+        self.track_packet_if(packet, request, |_| true)
+    }
+
+    /// As [`Self::track_packet`], but creates only connections that are admitted: see
+    /// [`Self::track_if`].
+    #[inline]
+    pub fn track_packet_if(
+        &self,
+        packet: &Packet,
+        request: &Request,
+        admits: impl FnMut(&Origin) -> bool,
+    ) -> Verdict<T::Handle<'a>> {
         let subject = Subject {
             tuple: &packet.tuple,
             tcp_flags: packet.tcp_flags,
             request,
         };
-        self.track_tuple(hash, &subject)
+        self.track_hashed(self.hash(packet), &subject, packet.quote.as_ref(), admits)
     }
 
-    /// As [`Self::track_packet`], of a packet that quotes none and whose [`Self::hash`] is known:
-    /// for callers that track in batches and prefetch.
+    /// As [`Self::track_packet_if`], of a packet whose [`Self::hash`] is known: for callers that
+    /// track in batches and prefetch. `quote` is [`Packet::quote`].
+    #[inline(always)]
+    pub fn track_hashed(
+        &self,
+        hash: T::Hash,
+        subject: &Subject<'_>,
+        quote: Option<&Tuple>,
+        admits: impl FnMut(&Origin) -> bool,
+    ) -> Verdict<T::Handle<'a>> {
+        match quote {
+            Some(quote) => self.relate(hash, quote, subject.request),
+            None => self.track_tuple_if(hash, subject, admits),
+        }
+    }
+
+    /// As [`Self::track_hashed`], of a packet that quotes none, and creates any connection.
     #[inline(always)]
     pub fn track_tuple(&self, hash: T::Hash, subject: &Subject<'_>) -> Verdict<T::Handle<'a>> {
+        self.track_tuple_if(hash, subject, |_| true)
+    }
+
+    #[inline(always)]
+    fn track_tuple_if(
+        &self,
+        hash: T::Hash,
+        subject: &Subject<'_>,
+        admits: impl FnMut(&Origin) -> bool,
+    ) -> Verdict<T::Handle<'a>> {
         let [reverse, forward] = &subject.request.keys(subject.tuple);
         let found = self.table.probe(hash, reverse, forward);
         if let Some(found) = found
@@ -177,7 +233,14 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             return verdict;
         }
         let step = found.map_or(Step::Create, Step::Update);
-        self.track_from(hash, step, subject)
+        self.steps_from(
+            hash,
+            step,
+            *subject.tuple,
+            subject.tcp_flags,
+            *subject.request,
+            admits,
+        )
     }
 
     /// The first step of a packet, at the one slot where its entry most likely is.
@@ -205,7 +268,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         }
     }
 
-    /// The way of a packet from a step on.
+    /// [`Self::track_tuple`] from a step on.
     #[inline]
     pub fn track_from(
         &self,
@@ -218,7 +281,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             tcp_flags,
             request,
         } = *subject;
-        self.steps_from(hash, step, *tuple, tcp_flags, *request)
+        self.steps_from(hash, step, *tuple, tcp_flags, *request, |_| true)
     }
 
     /// By value: references would keep all of this in memory on the way of most packets too.
@@ -226,22 +289,44 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
     fn steps_from(
         &self,
         hash: T::Hash,
-        mut step: Step<T::Handle<'a>>,
+        step: Step<T::Handle<'a>>,
         tuple: Tuple,
         tcp_flags: u8,
         request: Request,
+        admits: impl FnMut(&Origin) -> bool,
     ) -> Verdict<T::Handle<'a>> {
         let subject = Subject {
             tuple: &tuple,
             tcp_flags,
             request: &request,
         };
+        self.run(hash, step, &subject, None, admits)
+    }
+
+    /// The loop over the steps.
+    #[inline(always)]
+    fn run(
+        &self,
+        hash: T::Hash,
+        mut step: Step<T::Handle<'a>>,
+        subject: &Subject<'_>,
+        mut state: Option<&mut State>,
+        mut admits: impl FnMut(&Origin) -> bool,
+    ) -> Verdict<T::Handle<'a>> {
         let mut progress = self.begin();
         loop {
             step = match step {
-                Step::Search(scope) => self.search(hash, &subject, scope, &mut progress),
-                Step::Update(found) => self.update(&found, &subject, &mut progress, None),
-                Step::Create => self.create_entry(hash, &subject, &mut progress),
+                Step::Search(scope) => self.search(hash, subject, scope, &mut progress),
+                Step::Update(found) => {
+                    self.update(&found, subject, &mut progress, state.as_deref_mut())
+                }
+                Step::Create => {
+                    let origin = subject.origin();
+                    if !admits(&origin) {
+                        return self.new_verdict(subject, &progress, None);
+                    }
+                    self.create_as(hash, &origin, subject, &mut progress)
+                }
                 Step::Done(verdict) => return verdict,
             };
         }
@@ -266,7 +351,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         &self,
         packet: &Packet,
         request: &Request,
-        mut state: Option<&mut State>,
+        state: Option<&mut State>,
     ) -> Verdict<T::Handle<'a>> {
         let hash = self.hash(packet);
         if let Some(quote) = &packet.quote {
@@ -277,18 +362,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             tcp_flags: packet.tcp_flags,
             request,
         };
-        let mut progress = self.begin();
-        let mut step = Step::Search(request.scope);
-        loop {
-            step = match step {
-                Step::Search(scope) => self.search(hash, &subject, scope, &mut progress),
-                Step::Update(found) => {
-                    self.update(&found, &subject, &mut progress, state.as_deref_mut())
-                }
-                Step::Create => return self.new_verdict(&subject, &progress, None),
-                Step::Done(verdict) => return verdict,
-            };
-        }
+        self.run(hash, Step::Search(request.scope), &subject, state, |_| {
+            false
+        })
     }
 
     /// The hash of a packet's connection, whatever the packet's direction.
@@ -425,17 +501,6 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             reopened: false,
             is_reverse: found.is_first,
         })
-    }
-
-    /// The step [`Step::Create`], in one.
-    #[inline(always)]
-    fn create_entry(
-        &self,
-        hash: T::Hash,
-        subject: &Subject<'_>,
-        progress: &mut Progress,
-    ) -> Step<T::Handle<'a>> {
-        self.create_as(hash, &subject.origin(), subject, progress)
     }
 
     /// The second half of the step [`Step::Create`]: `origin` is [`Subject::origin`].

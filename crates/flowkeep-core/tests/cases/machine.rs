@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use flowkeep_core::packet::{self, LinkType};
+use flowkeep_core::packet::{self, LinkType, NoFragments};
 use flowkeep_core::protocol::tcp::{Mode, Policy, Reason, Segment, Seq, Timeouts, Verdict};
 use flowkeep_core::rules::Default as Rules;
-use flowkeep_core::tuple::Family;
+use flowkeep_core::settings::Settings;
 
 use crate::decode::{Decoded, decode};
 use crate::flow::Flow;
@@ -48,14 +48,11 @@ impl MachineTracker {
 }
 
 fn parsed(frame: &[u8]) -> Option<Segment> {
-    let link = packet::link(frame, LinkType::Ethernet).ok()?;
-    let network = match link.family {
-        Family::V4 => packet::ipv4::<Rules, _>(frame, link.network),
-        Family::V6 => packet::ipv6::<Rules, _>(frame, link.network),
-    }
-    .ok()?;
-    let end = link.network + network.length as usize;
-    Segment::parse(frame, network.transport, end).ok()
+    let (link, settings) = (LinkType::Ethernet, Settings::default());
+    let packet = packet::parse::<Rules, _>(frame, link, &settings, &mut NoFragments).ok()?;
+    let layout = packet.layout;
+    let end = layout.start + layout.length as usize;
+    Segment::parse(frame, layout.transport, end).ok()
 }
 
 impl Tracker for MachineTracker {

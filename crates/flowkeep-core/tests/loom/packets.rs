@@ -9,7 +9,7 @@ use flowkeep_core::entry::{Entry, EntryFlags};
 use flowkeep_core::packet::tcp::{ACK, FIN, PSH, RST, SYN};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Bounds, HostBounds, KernelBounds, Table};
-use flowkeep_core::tracker::{Direction, Progress, Request, Step, Subject, Tracker};
+use flowkeep_core::tracker::{Direction, Request, Subject, Tracker};
 use flowkeep_core::tuple::Tuple;
 use flowkeep_core::{Error, rules};
 

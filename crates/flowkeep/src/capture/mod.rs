@@ -30,8 +30,10 @@ mod windows;
 
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use flowkeep_core::packet::LinkType;
+use flowkeep_core::tracker::{Context, Direction};
 
 pub use self::error::{Error, Notice, Oddity, Problem};
 pub use self::source::Progress;
@@ -59,6 +61,18 @@ pub struct Frame<'a> {
     pub wire_length: u32,
     /// The part that was captured.
     pub data: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// The frame's context for a [`Tracker`](flowkeep_core::tracker::Tracker), whose clock is then
+    /// that of the capture, in ticks of a nanosecond.
+    #[must_use]
+    pub fn context(&self, direction: Direction) -> Context {
+        // Some programs write a length of 0.
+        let length = self.wire_length.max(self.data.len() as u32);
+        let time = Duration::from_nanos(self.time.0);
+        Context::new(self.link, direction, length, time.into())
+    }
 }
 
 /// Reads one capture.

@@ -4,9 +4,7 @@ use flowkeep_core::entry::{Counters, Entry};
 use flowkeep_core::tuple::Tuple;
 
 use super::summary::Side;
-use super::{
-    Connection, ConnectionState, FlowSummary, IcmpError, TableClock, Timestamp, Traffic, ends,
-};
+use super::{Connection, ConnectionState, FlowSummary, IcmpError, TableClock, Timestamp, Traffic};
 
 /// How a table is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +40,11 @@ impl View {
 
     /// Describes a connection.
     pub(crate) fn describe(&self, flow: &FlowSummary, icmp_errors: Vec<IcmpError>) -> Connection {
-        let [originator, responder] = ends(&flow.tuple);
         let [ours, theirs] = flow.sides();
         Connection {
             protocol: flow.tuple.protocol(),
-            originator,
-            responder,
+            originator: flow.tuple.originator(),
+            responder: flow.tuple.responder(),
             state: self.state(flow, &icmp_errors),
             expired: flow.lifetime < self.now && !flow.is_retired(&self.clock),
             originator_flags: ours.tcp_flags,

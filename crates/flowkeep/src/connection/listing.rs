@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flowkeep_core::table::{BucketTable, Memory};
 
-use super::{Connection, ConnectionState, FlowSummary, IcmpErrors, Timestamp, View, ends};
+use super::{Connection, ConnectionState, FlowSummary, IcmpErrors, Timestamp, View};
 use crate::filter::Filter;
 
 /// How many connections there are, and what packets they came from.
@@ -107,7 +107,9 @@ pub(crate) fn for_each<M: Memory>(
         if !summarize {
             // Most do not match, and the tuple alone shows it, whether or not it is an entry's.
             let tuple = memory.record(index).map(|record| record.tuple());
-            if !tuple.is_some_and(|tuple| filter.matches_ends(tuple.protocol(), ends(&tuple))) {
+            if !tuple.is_some_and(|tuple| {
+                filter.matches_ends(tuple.protocol(), [tuple.originator(), tuple.responder()])
+            }) {
                 continue;
             }
         }
@@ -120,7 +122,9 @@ pub(crate) fn for_each<M: Memory>(
         }
         let state = view.state(&flow, icmp_errors.about(&flow));
         tally.count(tuple.protocol(), state);
-        if filter.matches_state(state) && filter.matches_ends(tuple.protocol(), ends(&tuple)) {
+        if filter.matches_state(state)
+            && filter.matches_ends(tuple.protocol(), [tuple.originator(), tuple.responder()])
+        {
             order.push((entry.created, index));
         }
     }

@@ -28,7 +28,7 @@ pub(crate) use self::{
     describe::View,
     icmp_errors::IcmpErrors,
     listing::{census, for_each},
-    summary::{FlowList, FlowSummary, ends},
+    summary::{FlowList, FlowSummary},
 };
 
 /// A point in time: nanoseconds since the Unix epoch.

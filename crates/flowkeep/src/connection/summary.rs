@@ -1,7 +1,5 @@
 //! What is kept of an entry to describe its connection.
 
-use std::net::SocketAddr;
-
 use flowkeep_core::entry::{Counters, Entry, EntryFlags};
 use flowkeep_core::tuple::{Flags, Tuple};
 
@@ -76,16 +74,6 @@ impl FlowSummary {
             [tx, rx]
         }
     }
-}
-
-/// Originator and responder of the connection that is stored under a tuple.
-pub(crate) fn ends(tuple: &Tuple) -> [SocketAddr; 2] {
-    let family = tuple.family();
-    // The tuple is that of the originator's packets, reversed; a tuple has its ports crossed.
-    [
-        SocketAddr::new(tuple.destination().to_ip(family), tuple.source_port()),
-        SocketAddr::new(tuple.source().to_ip(family), tuple.destination_port()),
-    ]
 }
 
 /// A list that grows without moving what it holds, so that it never needs its memory twice.

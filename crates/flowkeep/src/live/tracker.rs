@@ -1,18 +1,17 @@
 //! Starting a tracker, keeping it running, ending it.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use flowkeep_bpf::Kernel;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::Seed;
 
 use super::capacity::{self, Capacity};
 use super::check;
 use super::interface::{self, Interface, Mode};
 use super::sweep::Sweeper;
 use super::{Error, Folder, InterfaceCounters, Lock, Totals};
+use crate::memory::random_seed;
 use crate::output::Bytes;
 
 /// How many connections a table is created for unless another number is given.
@@ -257,7 +256,7 @@ fn load(
     }
     let mut settings = Settings::default();
     change(&mut settings);
-    let seed = Seed::from_words([(); Seed::WORDS].map(|()| RandomState::new().hash_one(0)));
+    let seed = random_seed();
     let mut loaded = flowkeep_bpf::Options::new(settings, capacity.buckets, seed);
     loaded.pin = Some(folder.path().to_owned());
     Kernel::load(&loaded).map_err(|error| match is_memory(&error) {

@@ -1,16 +1,16 @@
-//! The way of packets through the parser to the table.
+//! The way of packets through the parser to the table: the front of the core, with time between its
+//! two halves.
 
 use std::path::Path;
 
 use flowkeep_core::Error;
-use flowkeep_core::packet::{
-    Frame, LinkType, Network, ipv4, ipv6, link, measure, protocol, tcp_or_udp, transport,
-};
+use flowkeep_core::packet::{Consumer, Counted, Fragment, Frame, LinkType, Network, Packet, read};
 use flowkeep_core::rules::Rules;
+use flowkeep_core::settings::Settings;
 use flowkeep_core::table::Table;
-use flowkeep_core::tuple::{Family, Tuple};
+use flowkeep_core::tuple::Tuple;
 
-use super::fragments::FragmentTracker;
+use super::fragments::{Earlier, FragmentTracker};
 use super::tracking::Connections;
 use super::{Options, Summary};
 use crate::connection::{Connection, Event, Timestamp};
@@ -106,86 +106,6 @@ impl<R: Rules> Replayer<R> {
         })
     }
 
-    /// Parses a packet and sends it on its way.
-    #[inline(always)]
-    fn parse(
-        &mut self,
-        link_type: LinkType,
-        time: u64,
-        wire_length: u32,
-        data: &[u8],
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<(), Error> {
-        let link = link(data, link_type)?;
-        // Apart to the end, so that a packet's parts stay in registers.
-        match link.family {
-            Family::V4 => {
-                let network = ipv4::<R, [u8]>(data, link.network)?;
-                self.parse_transport(network, time, wire_length, data, on_event)
-            }
-            Family::V6 => {
-                let network = ipv6::<R, [u8]>(data, link.network)?;
-                self.parse_transport(network, time, wire_length, data, on_event)
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn parse_transport(
-        &mut self,
-        network: Network,
-        time: u64,
-        wire_length: u32,
-        data: &[u8],
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<(), Error> {
-        // Some programs write a length of 0.
-        let wire_length = wire_length.max(data.len() as u32);
-        let length = measure(data, &network.layout(), &Frame::of(wire_length)).bytes;
-        let seen = Seen { time, length };
-        let plain = matches!(network.protocol, protocol::TCP | protocol::UDP);
-        if plain && network.fragment.is_none() {
-            let (tuple, tcp_flags) = tcp_or_udp::<R, [u8]>(data, &network)?;
-            self.send(&tuple, None, tcp_flags, [0; 2], seen, on_event);
-            return Ok(());
-        }
-        self.parse_other(network, data, seen, on_event)
-    }
-
-    /// Parses a fragment, or a packet of another protocol than TCP and UDP.
-    #[inline(never)]
-    fn parse_other(
-        &mut self,
-        network: Network,
-        data: &[u8],
-        seen: Seen,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<(), Error> {
-        let settings = &self.connections.settings;
-        self.fragments.set_time(seen.time);
-        let parsed = transport::<R, [u8]>(data, &network, settings, &mut self.fragments);
-        match (parsed, network.fragment) {
-            (Ok(packet), _) => {
-                let (flags, icmp) = (packet.tcp_flags, packet.icmp);
-                let mut seen = seen;
-                let earlier = self.fragments.take_earlier();
-                let earlier = earlier.map(|earlier| earlier.after::<R>(&mut seen));
-                self.send(&packet.tuple, packet.quote, flags, icmp, seen, on_event);
-                for fragment in earlier.into_iter().flatten() {
-                    match fragment {
-                        Ok((tuple, seen)) => self.send(&tuple, None, 0, [0; 2], seen, on_event),
-                        Err(error) => self.errors[error.index()] += 1,
-                    }
-                }
-            }
-            (Err(Error::FragmentUnknown), Some(fragment)) => {
-                self.fragments.wait::<R>(&network, fragment, seen);
-            }
-            (Err(error), _) => return Err(error),
-        }
-        Ok(())
-    }
-
     /// Sends a packet on its way, and looks up the one whose memory was prefetched.
     #[inline(never)]
     fn send(
@@ -230,6 +150,91 @@ impl<R: Rules> Replayer<R> {
     }
 }
 
+/// Sends the packet of a frame on its way.
+struct Sender<'s, R> {
+    replayer: &'s mut Replayer<R>,
+    time: u64,
+    on_event: &'s mut dyn FnMut(Event),
+}
+
+impl<R: Rules> Sender<'_, R> {
+    #[inline(always)]
+    fn send(&mut self, packet: &Packet, seen: Seen) {
+        let (flags, icmp) = (packet.tcp_flags, packet.icmp);
+        // A copy: a reference into the packet would have compilers write all of it to memory.
+        let (tuple, quote) = (packet.tuple, packet.quote);
+        self.replayer
+            .send(&tuple, quote, flags, icmp, seen, self.on_event);
+    }
+
+    /// Sends a first fragment on its way, and those that came before it.
+    #[inline(never)]
+    fn send_with_earlier(&mut self, packet: &Packet, mut seen: Seen, earlier: Earlier) {
+        let earlier = earlier.after::<R>(&mut seen);
+        self.send(packet, seen);
+        for fragment in earlier {
+            match fragment {
+                Ok((tuple, seen)) => {
+                    self.replayer
+                        .send(&tuple, None, 0, [0; 2], seen, self.on_event);
+                }
+                Err(error) => self.replayer.errors[error.index()] += 1,
+            }
+        }
+    }
+
+    #[inline(always)]
+    const fn seen(&self, counted: Counted) -> Seen {
+        Seen {
+            time: self.time,
+            length: counted.bytes,
+        }
+    }
+}
+
+impl<R: Rules> Consumer for Sender<'_, R> {
+    type Fragments = FragmentTracker;
+    type Output = ();
+
+    #[inline(always)]
+    fn settings_and_fragments(&mut self) -> (&Settings, &mut FragmentTracker) {
+        let Replayer {
+            connections,
+            fragments,
+            ..
+        } = &mut *self.replayer;
+        fragments.set_time(self.time);
+        (&connections.settings, fragments)
+    }
+
+    #[inline(always)]
+    fn whole_packet(mut self, packet: Packet, counted: Counted) -> Result<(), Error> {
+        self.send(&packet, self.seen(counted));
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn packet(mut self, packet: Packet, counted: Counted) -> Result<(), Error> {
+        let seen = self.seen(counted);
+        match self.replayer.fragments.take_earlier() {
+            None => self.send(&packet, seen),
+            Some(earlier) => self.send_with_earlier(&packet, seen, earlier),
+        }
+        Ok(())
+    }
+
+    fn unknown_fragment(
+        self,
+        network: &Network,
+        fragment: Fragment,
+        counted: Counted,
+    ) -> Result<(), Error> {
+        let seen = self.seen(counted);
+        self.replayer.fragments.wait::<R>(network, fragment, seen);
+        Ok(())
+    }
+}
+
 impl<R: Rules> Engine for Replayer<R> {
     fn packet(
         &mut self,
@@ -242,7 +247,14 @@ impl<R: Rules> Engine for Replayer<R> {
         self.summary.packets += 1;
         self.summary.bytes += u64::from(wire_length);
         self.times = [self.times[0].min(time.0), self.times[1].max(time.0)];
-        if let Err(error) = self.parse(link, time.0, wire_length, data, on_event) {
+        // Some programs write a length of 0.
+        let frame = Frame::of(wire_length.max(data.len() as u32));
+        let sender = Sender {
+            replayer: self,
+            time: time.0,
+            on_event,
+        };
+        if let Err(error) = read::<R, [u8], _>(data, link, &frame, sender) {
             self.errors[error.index()] += 1;
         }
     }

@@ -10,7 +10,7 @@ use flowkeep_core::error::Refusal;
 use flowkeep_core::packet::tcp;
 use flowkeep_core::rules::Rules;
 use flowkeep_core::settings::Settings;
-use flowkeep_core::table::{EntryHandle, Seed};
+use flowkeep_core::table::EntryHandle;
 use flowkeep_core::tracker::{Change, Direction, Instant, Request, Subject, Tracker};
 use flowkeep_core::tuple::Tuple;
 
@@ -22,7 +22,7 @@ use super::growing::GrowingTable;
 use crate::connection::{
     Connection, Event, EventKind, FlowSummary, IcmpError, IcmpErrors, SECOND, Timestamp, View,
 };
-use crate::memory::MemoryError;
+use crate::memory::{MemoryError, random_seed};
 use crate::prefix::Prefix;
 
 /// The connections of a replay under the rules `R`.
@@ -39,10 +39,9 @@ pub(super) struct Connections<R> {
 
 impl<R: Rules> Connections<R> {
     pub(super) fn new(options: Options) -> Result<Self, MemoryError> {
-        let seed = Seed::from_words([(); Seed::WORDS].map(|()| random()));
         let settings = Settings::default();
         Ok(Self {
-            table: GrowingTable::new(options.connections, SECOND, seed)?,
+            table: GrowingTable::new(options.connections, SECOND, random_seed())?,
             local: options.local,
             icmp_errors: IcmpErrors::default(),
             expiries: options.events.then(ExpiryQueue::default),
@@ -83,43 +82,62 @@ impl<R: Rules> Connections<R> {
             seconds: self.clock.now(),
             ticks: seen.time,
         };
-        if let Some(quote) = quote {
-            return self.relate(parsed, quote, now, on_event);
-        }
-        if self.local.is_empty() {
-            // Apart, so that the direction is a constant.
-            self.look_up(parsed, Direction::Forwarded, now, on_event)
+        // Apart from each other, so that for most packets the direction is a constant and there is no
+        // quotation.
+        if quote.is_some() {
+            self.track_quoting(parsed, quote, now, on_event)
+        } else if self.local.is_empty() {
+            self.track_in(Direction::Forwarded, parsed, None, now, on_event)
         } else {
-            self.look_up(parsed, self.direction(&parsed.tuple), now, on_event)
+            let direction = self.direction(&parsed.tuple);
+            self.track_in(direction, parsed, None, now, on_event)
         }
     }
 
-    #[inline(always)]
-    fn look_up(
+    /// Tracks an ICMP error, which travels against the packet that it quotes.
+    #[inline(never)]
+    fn track_quoting(
         &mut self,
         parsed: &Parsed,
+        quote: Option<&Tuple>,
+        now: Instant,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<(), Error> {
+        let direction = quote.map_or(Direction::Forwarded, |quote| {
+            self.direction(&quote.swapped())
+        });
+        self.track_in(direction, parsed, quote, now, on_event)
+    }
+
+    #[inline(always)]
+    fn track_in(
+        &mut self,
         direction: Direction,
+        parsed: &Parsed,
+        quote: Option<&Tuple>,
         now: Instant,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
         let request = Request::new(direction, parsed.seen.length, now);
         loop {
             let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-            let verdict = tracker.track_tuple(
-                parsed.hash,
-                &Subject {
-                    tuple: &parsed.tuple,
-                    tcp_flags: parsed.tcp_flags,
-                    request: &request,
-                },
-            );
+            let subject = Subject {
+                tuple: &parsed.tuple,
+                tcp_flags: parsed.tcp_flags,
+                request: &request,
+            };
+            let verdict = tracker.track_hashed(parsed.hash, &subject, quote, |_| true);
             match verdict.reason {
                 None => {
-                    if self.expiries.is_some()
+                    if (self.expiries.is_some() || quote.is_some())
                         && let Some(handle) = verdict.handle
                         && let (Some(tuple), Some(entry)) = (handle.tuple(), handle.entry())
                     {
-                        self.note(parsed, &tuple, &entry, verdict.change, on_event);
+                        let change = verdict.change;
+                        if let Some(quote) = quote {
+                            self.note_icmp_error(parsed, quote, &tuple, &entry);
+                        }
+                        self.note(parsed, &tuple, &entry, change, on_event);
                     }
                     return Ok(());
                 }
@@ -149,10 +167,7 @@ impl<R: Rules> Connections<R> {
             return;
         };
         // Only a close makes a known connection expire sooner.
-        let sooner = match change {
-            Change::New | Change::Reopened => true,
-            _ => is_closing(parsed.tcp_flags) && !entry.progress.alive(),
-        };
+        let sooner = change.begins() || is_closing(parsed.tcp_flags) && !entry.progress.alive();
         if sooner && let Some(expiries) = &mut self.expiries {
             expiries.push(tuple, entry);
         }
@@ -166,38 +181,6 @@ impl<R: Rules> Connections<R> {
         if self.expiries.is_some() {
             self.expire(on_event);
         }
-    }
-
-    /// Finds the connection whose packet an ICMP error quotes.
-    #[inline(never)]
-    fn relate(
-        &mut self,
-        parsed: &Parsed,
-        quote: &Tuple,
-        now: Instant,
-        on_event: &mut dyn FnMut(Event),
-    ) -> Result<(), Error> {
-        // An ICMP error travels against the packet that it quotes.
-        let direction = self.direction(&quote.swapped());
-        let request = Request::new(direction, parsed.seen.length, now);
-        let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
-        let verdict = tracker.relate(parsed.hash, quote, &request);
-        if let Some(reason) = verdict.reason {
-            return Err(reason);
-        }
-        if let Some(handle) = verdict.handle
-            && let (Some(tuple), Some(entry)) = (handle.tuple(), handle.entry())
-        {
-            self.note_icmp_error(parsed, quote, &tuple, &entry);
-            self.emit(
-                EventKind::Changed(Change::Related),
-                parsed,
-                &tuple,
-                &entry,
-                on_event,
-            );
-        }
-        Ok(())
     }
 
     /// Keeps an ICMP error with its connection.
@@ -319,10 +302,4 @@ const ARCHIVED: u64 = 1 << 63;
 
 const fn is_closing(tcp_flags: u8) -> bool {
     tcp_flags & (tcp::FIN | tcp::RST) != 0
-}
-
-/// A random word, from the standard library's own seeding.
-fn random() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0)
 }
