@@ -15,7 +15,8 @@ use crate::bytes::Linear;
 use crate::clock;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
-use crate::parse::{Headers, Rules, ether_type};
+use crate::parse::{Headers, ether_type};
+use crate::rules::Rules;
 use crate::track::direction;
 
 /// Headers that have no extensions.

@@ -16,6 +16,8 @@ mod memory;
 mod outcome;
 mod parse;
 mod per_cpu;
+mod planned;
+mod rules;
 mod scratch;
 mod track;
 mod watch;

@@ -25,8 +25,10 @@ impl Outcome {
     pub(crate) const CREATE: Self = Self(6);
     /// Done, and there is an event to report.
     pub(crate) const EMIT: Self = Self(7);
+    /// The insertion that a creation waits for, and then the creation again.
+    pub(crate) const INSERT: Self = Self(8);
     /// Errors follow, by their index.
-    const ERRORS: u32 = 8;
+    const ERRORS: u32 = 9;
 
     #[inline(always)]
     pub(crate) const fn failed(error: Error) -> Self {

@@ -5,9 +5,10 @@ use flowkeep_abi::{hook, kind, reason};
 use flowkeep_core::Error;
 use flowkeep_core::cilium::Scope;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{BucketTable, EvictLimit, Sighting, Table};
+use flowkeep_core::rules;
+use flowkeep_core::table::{BucketTable, EvictLimit, Handle, Sighting, Table};
 use flowkeep_core::tracker::{
-    Direction, Progress, ROUNDS, Request, Step, Subject, Tracker, Verdict,
+    Direction, Progress, ROUNDS, Request, Status, Step, Subject, Tracker, Verdict,
 };
 use flowkeep_core::tuple::{Family, Flags, Tuple};
 
@@ -16,15 +17,20 @@ use crate::fast_path::fast_path;
 use crate::maps::ERRORS;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
-use crate::parse::{self, Rules};
+use crate::parse;
 use crate::per_cpu;
+use crate::planned::{self, Planned};
+use crate::rules::Rules;
 use crate::scratch::{NO_RECORD, NOT_EVICTED, Scratch};
 use crate::watch::{self, Observer};
 use crate::word::Word;
 
+/// An ICMP error is related by what it quotes; else by an entry of its own.
+const BY_QUOTE: bool = <Rules as rules::Rules>::RELATE_BY_QUOTE;
+
 /// More than a packet can take: it goes back a step [`ROUNDS`] times at most, and there are three
-/// steps from the first to the last.
-const STEPS: u32 = 3 * (ROUNDS + 1);
+/// steps from the first to the last, and two more for each insertion that is made in between.
+const STEPS: u32 = if planned::IS_NEEDED { 8 } else { 3 } * (ROUNDS + 1);
 
 /// Tracks a packet. `ETHERNET` says whether it has an Ethernet header, or begins with its IP
 /// header; `HOOK` is one of [`hook`].
@@ -60,7 +66,8 @@ fn steps<const ETHERNET: bool, const HOOK: u8>(
         return parsed;
     }
     parse::measure(skb, scratch);
-    if scratch.packet.tuple.flags().contains(Flags::RELATED) {
+    let is_error = scratch.packet.tuple.flags().contains(Flags::RELATED);
+    if BY_QUOTE && is_error {
         let quoted = match scratch.packet.tuple.family() {
             Family::V4 => parse::quote_v4(skb),
             Family::V6 => parse::quote_v6(skb),
@@ -80,6 +87,15 @@ fn steps<const ETHERNET: bool, const HOOK: u8>(
             Outcome::UPDATE => update_from::<HOOK>(),
             Outcome::CREATE => {
                 originate(u32::from(HOOK));
+                planned::begin();
+                create()
+            }
+            Outcome::INSERT if planned::IS_NEEDED => {
+                planned::insert();
+                // What made room is reported at once.
+                scratch.event.hook = HOOK;
+                scratch.event.ethernet = ETHERNET;
+                watch::emit_evicted(skb, scratch);
                 create()
             }
             _ => break,
@@ -159,7 +175,11 @@ fn update(direction: Direction) -> Outcome {
     let Some(found) = table.found(Sighting::from_bits(scratch.sighting)) else {
         return Outcome::DONE;
     };
-    let tuple = Tuple::default().with_protocol(scratch.packet.tuple.protocol());
+    let tuple = if BY_QUOTE {
+        Tuple::default().with_protocol(scratch.packet.tuple.protocol())
+    } else {
+        scratch.packet.tuple
+    };
     let mut request = Request::new(direction, scratch.length, scratch.now);
     request.packets = scratch.packets;
     let subject = Subject {
@@ -181,7 +201,7 @@ fn update(direction: Direction) -> Outcome {
 fn done(
     maps: Maps,
     scratch: &mut Scratch,
-    verdict: &Verdict<flowkeep_core::table::Handle<'_, Word>>,
+    verdict: &Verdict<Handle<'_, Word>>,
 ) -> Outcome {
     if let Some(error) = verdict.reason {
         return Outcome::failed(error);
@@ -189,7 +209,9 @@ fn done(
     let (Some(change), Some(handle)) = (verdict.change, verdict.handle) else {
         return Outcome::DONE;
     };
-    if !maps.watched(scratch.now) {
+    // The entry that an error was related by is not that of its connection.
+    let unrelated = !BY_QUOTE && verdict.status == Status::Related;
+    if unrelated || !maps.watched(scratch.now) {
         return Outcome::DONE;
     }
     let event = &mut scratch.event;
@@ -239,39 +261,57 @@ step! {
         let Some((maps, scratch)) = Scratch::with_maps() else {
             return Outcome::DONE;
         };
-        let watched = maps.watched(scratch.now);
-        let table = BucketTable::with(maps, Observer { watched }, EvictLimit::Unassured);
-        let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
-        // Which side the packet counts for is known already.
-        let mut request = Request::new(Direction::Forwarded, scratch.length, scratch.now);
-        request.packets = scratch.packets;
-        let hash = table.hash(&scratch.packet.tuple);
-        let subject = Subject {
-            tuple: &scratch.packet.tuple,
-            tcp_flags: scratch.packet.tcp_flags,
-            request: &request,
-        };
-        let step = tracker.create_as(hash, &scratch.origin, &subject, &mut scratch.progress);
-        match step {
-            Step::Done(verdict) => {
-                let outcome = done(maps, scratch, &verdict);
-                if outcome.error().is_some() {
-                    scratch.tuple = scratch.origin.tuple();
-                    scratch.event.record = NO_RECORD;
-                    scratch.event.kind = kind::REFUSED;
-                    scratch.event.bytes = maps.config.settings.report_headers;
-                    scratch.event.reason = match verdict.reason {
-                        Some(Error::NotCreated(Refusal::Contended)) => reason::CONTENDED,
-                        _ => reason::FULL,
-                    };
-                }
-                outcome
+        if planned::IS_NEEDED {
+            planned::turn();
+            let created = create_in(&Planned::new(maps), maps, scratch);
+            if planned::is_waiting() {
+                Outcome::INSERT
+            } else {
+                created
             }
-            Step::Update(found) => {
-                scratch.sighting = Sighting::of(&found).bits();
-                Outcome::UPDATE
-            }
-            _ => Outcome::SEARCH,
+        } else {
+            let watched = maps.watched(scratch.now);
+            let table = BucketTable::with(maps, Observer { watched }, EvictLimit::Unassured);
+            create_in(&table, maps, scratch)
         }
+    }
+}
+
+#[inline(always)]
+fn create_in<T>(table: &T, maps: Maps, scratch: &mut Scratch) -> Outcome
+where
+    T: for<'t> Table<Handle<'t> = Handle<'t, Word>>,
+{
+    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, table);
+    // Which side the packet counts for is known already.
+    let mut request = Request::new(Direction::Forwarded, scratch.length, scratch.now);
+    request.packets = scratch.packets;
+    let hash = table.hash(&scratch.packet.tuple);
+    let subject = Subject {
+        tuple: &scratch.packet.tuple,
+        tcp_flags: scratch.packet.tcp_flags,
+        request: &request,
+    };
+    let step = tracker.create_as(hash, &scratch.origin, &subject, &mut scratch.progress);
+    match step {
+        Step::Done(verdict) => {
+            let outcome = done(maps, scratch, &verdict);
+            if outcome.error().is_some() {
+                scratch.tuple = scratch.origin.tuple();
+                scratch.event.record = NO_RECORD;
+                scratch.event.kind = kind::REFUSED;
+                scratch.event.bytes = maps.config.settings.report_headers;
+                scratch.event.reason = match verdict.reason {
+                    Some(Error::NotCreated(Refusal::Contended)) => reason::CONTENDED,
+                    _ => reason::FULL,
+                };
+            }
+            outcome
+        }
+        Step::Update(found) => {
+            scratch.sighting = Sighting::of(&found).bits();
+            Outcome::UPDATE
+        }
+        _ => Outcome::SEARCH,
     }
 }

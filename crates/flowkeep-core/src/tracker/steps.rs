@@ -278,7 +278,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
                 Step::Update(found) => {
                     self.update(&found, &subject, &mut progress, state.as_deref_mut())
                 }
-                Step::Create => return self.new_verdict(&subject, &progress, None),
+                Step::Create => return self.unknown(&subject, &progress),
                 Step::Done(verdict) => return verdict,
             };
         }
@@ -461,6 +461,16 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             }
             Err(refusal) => Step::Done(Verdict::refused(Error::NotCreated(refusal))),
         }
+    }
+
+    /// The verdict of a look-up that creates nothing, in place of the step [`Step::Create`].
+    #[inline(always)]
+    pub fn unknown(
+        &self,
+        subject: &Subject<'_>,
+        progress: &Progress,
+    ) -> Verdict<T::Handle<'a>> {
+        self.new_verdict(subject, progress, None)
     }
 
     /// Of a packet whose connection was not known.

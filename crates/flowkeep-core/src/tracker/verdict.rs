@@ -68,7 +68,14 @@ impl<S> Verdict<S> {
     pub fn tuple(&self, packet: &Packet, request: &Request) -> Tuple {
         match &packet.quote {
             Some(quote) => request.keys_of_quoted(quote)[usize::from(!self.is_reverse)],
-            None => request.keys(&packet.tuple)[usize::from(!self.is_reverse)],
+            None => self.tuple_of(&packet.tuple, request),
         }
+    }
+
+    /// As [`Self::tuple`], of a packet with this tuple that quotes none.
+    #[must_use]
+    #[inline(always)]
+    pub fn tuple_of(&self, tuple: &Tuple, request: &Request) -> Tuple {
+        request.keys(tuple)[usize::from(!self.is_reverse)]
     }
 }
