@@ -6,7 +6,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use flowkeep_abi::hook;
-use flowkeep_core::packet::{Bytes, Network, ipv4, ipv6, protocol, tcp_or_udp};
+use flowkeep_core::packet::{Bytes, Counted, Network, ipv4, ipv6, measure, protocol, tcp_or_udp};
 use flowkeep_core::table::{BucketTable, Sighting};
 use flowkeep_core::tracker::{Progress, Request, Step, Subject, Tracker};
 use flowkeep_core::tuple::{Family, Tuple};
@@ -15,7 +15,7 @@ use crate::bytes::Linear;
 use crate::clock;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
-use crate::parse::{Headers, ether_type};
+use crate::parse::{Headers, ether_type, frame};
 use crate::rules::Rules;
 use crate::track::direction;
 
@@ -97,11 +97,11 @@ fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<
         return None;
     }
     let (tuple, tcp_flags) = tcp_or_udp::<Plain, _>(&linear, &network).ok()?;
-    let (packets, length) = measured::<ETHERNET>(skb, &linear, &network)?;
+    let Counted { packets, bytes } = measured(skb, &linear, &network)?;
     let table = BucketTable::new(maps);
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
     let hook = u32::from(HOOK);
-    let mut request = Request::new(direction(hook), length, now);
+    let mut request = Request::new(direction(hook), bytes, now);
     request.packets = packets;
     let subject = Subject {
         tuple: &tuple,
@@ -113,7 +113,7 @@ fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<
         Err(Some(found)) => {
             let flags = u32::from(tcp_flags) | u32::from(network.protocol) << PROTOCOL;
             let sighting = Sighting::of(&found).bits();
-            Some(update_found(sighting, flags, hook, packets, length))
+            Some(update_found(sighting, flags, hook, packets, bytes))
         }
         Err(None) => None,
     }
@@ -172,30 +172,12 @@ fn network<const ETHERNET: bool>(linear: &Linear) -> Option<Network> {
     }
 }
 
-/// How many packets and bytes it counts as: more than one if several were merged (GRO, GSO), each
-/// with the headers of the one that there is.
+/// What it counts as. Of a merged packet only TCP's is found here: another may be a tunnel's.
 #[inline(always)]
-fn measured<const ETHERNET: bool>(
-    skb: *mut __sk_buff,
-    linear: &Linear,
-    network: &Network,
-) -> Option<(u64, u64)> {
-    let length = u64::from(network.length);
-    // SAFETY: the kernel passes a valid context.
-    let (segment, segments) = unsafe { ((*skb).gso_size, (*skb).gso_segs) };
-    if segment == 0 {
-        return Some((1, length));
-    }
-    if segments == 0 {
+fn measured(skb: *mut __sk_buff, linear: &Linear, network: &Network) -> Option<Counted> {
+    let frame = frame(skb);
+    if frame.segment_size != 0 && (frame.segments == 0 || network.protocol != protocol::TCP) {
         return None;
     }
-    let transport = if network.protocol == protocol::TCP {
-        let [offset, _] = linear.read(network.transport + 12)?;
-        u64::from(offset >> 4) * 4
-    } else {
-        8
-    };
-    let headers = (network.transport - start(ETHERNET)) as u64 + transport;
-    let packets = u64::from(segments);
-    Some((packets, length + (packets - 1) * headers))
+    Some(measure(linear, &network.layout(), &frame))
 }

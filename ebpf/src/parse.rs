@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::__sk_buff;
 use flowkeep_core::Error;
 use flowkeep_core::packet::{
-    Bounded, Bytes, Link, LinkType, Network, ipv4, ipv6, link, protocol, quoted, transport,
+    Bounded, Bytes, Frame, Link, LinkType, Network, ipv4, ipv6, link, measure, quoted, transport,
 };
 use flowkeep_core::rules;
 use flowkeep_core::tuple::Family;
@@ -183,11 +183,10 @@ fn the_rest<B: Bytes>(
     let settings = &maps.config.settings;
     let fragments = &mut FirstFragments::at(scratch.now);
     let packet = transport::<AllHeaders, _>(bytes, network, settings, fragments)?;
-    scratch.found_transport(network.transport);
     scratch.end = network.end;
+    scratch.found_layout(&packet.layout);
     scratch.packet = Seen {
         tuple: packet.tuple,
-        length: packet.length,
         tcp_flags: packet.tcp_flags,
         icmp: packet.icmp,
         later_fragment: packet.later_fragment,
@@ -195,57 +194,40 @@ fn the_rest<B: Bytes>(
     Ok(())
 }
 
+/// What the kernel says of a packet.
+#[inline(always)]
+pub(crate) fn frame(skb: *mut __sk_buff) -> Frame {
+    // SAFETY: the kernel passes a valid context.
+    unsafe {
+        Frame {
+            length: (*skb).len,
+            segments: (*skb).gso_segs,
+            segment_size: (*skb).gso_size,
+        }
+    }
+}
+
 /// Notes how many bytes and packets a packet counts as.
 #[inline(always)]
-pub(crate) fn measure(skb: *mut __sk_buff, scratch: &mut Scratch) {
-    scratch.length = u64::from(scratch.packet.length);
-    scratch.packets = 1;
-    // SAFETY: the kernel passes a valid context.
-    let segment = unsafe { (*skb).gso_size };
-    if segment != 0 || scratch.length == 0 {
-        merged(skb);
+pub(crate) fn measure_packet(skb: *mut __sk_buff, scratch: &mut Scratch) {
+    let frame = frame(skb);
+    if frame.segment_size != 0 {
+        measure_merged(skb);
+    } else {
+        let linear = Linear::new(skb);
+        scratch.counted(measure(&linear, &scratch.layout(), &frame));
     }
 }
 
 step! {
-    /// Measures a packet that several were merged to, or that is still to be cut (GRO, GSO): each of
-    /// them has the headers of the one that there is. A length that is left open (longer than 65,535
-    /// bytes: "BIG TCP") is that of what is there.
-    fn merged(skb: *mut __sk_buff) -> Outcome {
+    /// Measures a packet that several were merged to, or that is still to be cut (GRO, GSO).
+    fn measure_merged(skb: *mut __sk_buff) -> Outcome {
         let Some(scratch) = Scratch::get() else {
             return Outcome::DONE;
         };
-        // SAFETY: the kernel passes a valid context.
-        let (whole, segment, segments) =
-            unsafe { ((*skb).len, (*skb).gso_size, (*skb).gso_segs) };
-        let (network, transport) = (scratch.network() as u64, scratch.transport() as u64);
-        if scratch.length == 0 {
-            scratch.length = u64::from(whole).saturating_sub(network);
-        }
-        if segment == 0 {
-            return Outcome::DONE;
-        }
-        let headers = transport.saturating_sub(network)
-            + match scratch.packet.tuple.protocol() {
-                protocol::TCP => {
-                    let bytes = Loaded::new(skb, &mut scratch.piece);
-                    let offset = bytes.byte(transport as usize + 12).unwrap_or(0x50);
-                    u64::from(offset >> 4) * 4
-                }
-                protocol::UDP => 8,
-                _ => 0,
-            };
-        let packets = if segments != 0 {
-            u64::from(segments)
-        } else {
-            // Not counted yet, where a virtual machine's kernel is not trusted to have done it.
-            let segment = u64::from(segment);
-            (scratch.length.saturating_sub(headers) + segment - 1) / segment
-        };
-        if packets > 1 {
-            scratch.packets = packets;
-            scratch.length += (packets - 1) * headers;
-        }
+        let layout = scratch.layout();
+        let counted = measure(&Loaded::new(skb, &mut scratch.piece), &layout, &frame(skb));
+        scratch.counted(counted);
         Outcome::DONE
     }
 }

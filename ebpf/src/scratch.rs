@@ -7,6 +7,7 @@
 use core::mem::offset_of;
 
 use flowkeep_abi::RECORD_WORDS;
+use flowkeep_core::packet::{Counted, Layout};
 use flowkeep_core::table::{BucketPair, Keys};
 use flowkeep_core::tracker::{Instant, Origin, Progress};
 use flowkeep_core::tuple::Tuple;
@@ -21,10 +22,8 @@ use crate::planned::Plan;
 #[repr(C)]
 pub(crate) struct Scratch {
     pub(crate) now: Instant,
-    /// Where the packet's IP header begins.
-    network: usize,
-    /// Where its transport header begins.
-    transport: usize,
+    /// Where the packet's parts lie. Before its headers are read, only where the first begins.
+    layout: Layout,
     /// Where the packet ends by its IP header.
     pub(crate) end: usize,
     pub(crate) piece: Piece,
@@ -67,7 +66,6 @@ pub(crate) const NOT_EVICTED: u32 = 0;
 #[repr(C)]
 pub(crate) struct Seen {
     pub(crate) tuple: Tuple,
-    pub(crate) length: u32,
     pub(crate) tcp_flags: u8,
     pub(crate) icmp: [u8; 2],
     pub(crate) later_fragment: bool,
@@ -116,24 +114,40 @@ impl Scratch {
     pub(crate) fn network(&self) -> usize {
         // SAFETY: a field of a valid reference. In two registers at once, compilers would compare
         // the one and use the other, of which the verifier then knows nothing.
-        unsafe { (&raw const self.network).read_volatile() }
+        unsafe { (&raw const self.layout.start).read_volatile() }
     }
 
     /// Where the packet's transport header begins.
     #[inline(always)]
     pub(crate) fn transport(&self) -> usize {
         // SAFETY: as for `network`.
-        unsafe { (&raw const self.transport).read_volatile() }
+        unsafe { (&raw const self.layout.transport).read_volatile() }
+    }
+
+    /// Where the packet's parts lie.
+    #[inline(always)]
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            start: self.network(),
+            transport: self.transport(),
+            ..self.layout
+        }
     }
 
     #[inline(always)]
     pub(crate) fn found_network(&mut self, at: usize) {
-        self.network = at;
+        self.layout.start = at;
     }
 
     #[inline(always)]
-    pub(crate) fn found_transport(&mut self, at: usize) {
-        self.transport = at;
+    pub(crate) fn found_layout(&mut self, layout: &Layout) {
+        self.layout = *layout;
+    }
+
+    /// Notes what the packet counts as.
+    #[inline(always)]
+    pub(crate) fn counted(&mut self, counted: Counted) {
+        (self.packets, self.length) = (counted.packets, counted.bytes);
     }
 }
 

@@ -65,7 +65,7 @@ fn steps<const ETHERNET: bool, const HOOK: u8>(
     if parsed != Outcome::GO_ON {
         return parsed;
     }
-    parse::measure(skb, scratch);
+    parse::measure_packet(skb, scratch);
     let is_error = scratch.packet.tuple.flags().contains(Flags::RELATED);
     if BY_QUOTE && is_error {
         let quoted = match scratch.packet.tuple.family() {

@@ -1,7 +1,7 @@
-//! What Flowkeep's programs in the kernel and their loader agree on.
+//! The interface between Flowkeep's programs in the kernel and their loader.
 //!
-//! Everything is `repr(C)` and in the machine's byte order. Whoever changes the meaning of a byte
-//! changes [`VERSION`], so that a pinned table of another version is refused, not misread.
+//! Everything is `repr(C)` and in the machine's byte order. Changing the meaning of a byte needs a new
+//! [`VERSION`], so that a pinned table of another version is rejected, not misread.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -13,46 +13,45 @@ use flowkeep_core::tuple::Tuple;
 /// Version of everything in this crate. The table's own layout has a version of its own.
 pub const VERSION: u64 = 5;
 
-/// Ticks of the programs' clock a second: it counts nanoseconds.
+/// Ticks of the programs' clock in a second: it counts nanoseconds.
 pub const TICKS_PER_SECOND: u64 = 1_000_000_000;
 
-/// Whether the programs' clock goes on while the machine is suspended.
+/// Whether the programs' clock includes the time for which the machine was suspended.
 ///
-/// If so, they add [`Config::suspended`] to the kernel's monotonic clock as of its last tick, which
-/// makes it the boot clock; if not, it is that monotonic clock. User space handles both: from ticks
-/// of the monotonic clock the time of day can be computed only for what began after the last
-/// suspend.
+/// If true, the programs add [`Config::suspended`] to the kernel's coarse monotonic clock, which makes
+/// it a coarse boot clock. If false, their clock is the coarse monotonic clock. User space supports
+/// both; but with the monotonic clock, what began before a suspend appears to have begun later.
 pub const COUNTS_SUSPEND: bool = true;
 
-/// Words of a set's head.
+/// Words of a bucket header.
 pub const BUCKET_HEADER_WORDS: usize = size_of::<BucketHeader<u64>>() / 8;
 /// Words of a record.
 pub const RECORD_WORDS: usize = size_of::<Record<u64>>() / 8;
 /// Words of the table's header.
 pub const HEADER_WORDS: usize = HEADER_BYTES / 8;
-/// Most buckets that a table may have: records are numbered by 32 bits.
+/// The largest number of buckets: records are numbered by 32 bits.
 pub const MAX_BUCKETS: u32 = u32::MAX / SLOTS as u32;
 
-/// What the programs read before each packet. User space may change the settings while they run.
+/// What the programs read for each packet. User space may change it while they run, word by word.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Config {
-    /// [`VERSION`]: first in every version.
+    /// [`VERSION`]. It is the first field in every version.
     pub version: u64,
-    /// Until when [`Event`]s are read, in ticks of the programs' clock; 0 if they are not. The
-    /// reader renews it while it lives, so that a reader that was killed is forgotten: programs
-    /// send events while their clock shows less than this.
+    /// Until when [`Event`]s are read, in ticks of the programs' clock; 0 if they are not read. The
+    /// programs send events only while their clock is less than this. The reader renews it, so it
+    /// expires after the reader was killed.
     pub watched: u64,
-    /// Whose rules the programs track by: see [`rules`].
+    /// The rules by which the programs track: see [`rules`].
     pub rules: u64,
-    /// Timeouts and the like.
+    /// The settings of the tracker.
     pub settings: Settings,
-    /// Sets of the table.
+    /// Buckets of the table.
     pub buckets: u32,
     /// Seed of the table's hash.
     pub seed: Seed,
-    /// By how much the kernel's boot clock is ahead of its monotonic clock, in nanoseconds: how
-    /// long the machine was suspended. See [`COUNTS_SUSPEND`].
+    /// How long the machine was suspended since it was started, in nanoseconds: the difference of the
+    /// kernel's boot clock and its monotonic clock. See [`COUNTS_SUSPEND`].
     pub suspended: u64,
 }
 
@@ -82,7 +81,7 @@ pub mod rules {
     }
 }
 
-/// What an event is about: [`Event::kind`].
+/// Kinds of events: [`Event::kind`].
 pub mod kind {
     /// The first packet of a connection.
     pub const NEW: u8 = 0;
@@ -96,56 +95,56 @@ pub mod kind {
     pub const CLOSING: u8 = 4;
     /// A SYN on a connection that was closing.
     pub const REOPENED: u8 = 5;
-    /// A connection left its slot for another: [`super::Event::reason`] says why.
+    /// A connection gave its slot to another one: [`super::Event::reason`] says why.
     pub const EVICTED: u8 = 6;
     /// A connection was not stored: [`super::Event::reason`] says why.
     pub const REFUSED: u8 = 7;
 }
 
-/// Why a connection left its slot, or was not stored: [`Event::reason`].
+/// Why a connection gave its slot to another one, or was not stored: [`Event::reason`].
 pub mod reason {
     /// Its tuple was stored again.
     pub const OVERWRITTEN: u8 = 0;
     /// It had expired.
     pub const EXPIRED: u8 = 1;
-    /// It was closed, and its room was needed.
+    /// It was closed, and its slot was needed.
     pub const CLOSED: u8 = 2;
-    /// It was unanswered, and its room was needed.
+    /// It was not assured, and its slot was needed.
     pub const UNASSURED: u8 = 3;
-    /// Not stored: the table is full there of connections that must stay.
+    /// Not stored: no entry in its buckets could be evicted.
     pub const FULL: u8 = 4;
-    /// Not stored: others were faster.
+    /// Not stored: other processors were faster.
     pub const CONTENDED: u8 = 5;
 }
 
-/// The side of an interface that a program is attached to: [`Event::hook`].
+/// Which packets of an interface a program sees: [`Event::hook`].
 pub mod hook {
-    /// What leaves the host.
+    /// Packets that leave the host.
     pub const EGRESS: u8 = 0;
-    /// What arrives at the host.
+    /// Packets that arrive at the host.
     pub const INGRESS: u8 = 1;
-    /// What passes by.
+    /// Packets that arrive to be forwarded.
     pub const FORWARD: u8 = 2;
 }
 
-/// What the programs tell of a packet. The packet's first bytes follow it.
+/// An event that the programs send. The packet's first bytes follow it.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Event {
-    /// When the packet was seen, in nanoseconds of the monotonic clock.
+    /// When the packet was seen, in ticks of the programs' clock.
     pub time: u64,
-    /// The connection's entry just after the packet, as its record lies in the table. Of a
-    /// connection that was not stored: nothing but its tuple.
+    /// The record of the connection just after the packet. For a connection that was not stored it has
+    /// only the tuple.
     pub record: [u64; RECORD_WORDS],
-    /// The packet's own tuple: addresses as they stand in it.
+    /// The packet's tuple, with the addresses of the packet.
     pub packet: Tuple,
-    /// Bytes of the IP packet, or of all IP packets that were merged.
+    /// Bytes of the IP packet, or of all IP packets that were merged into it.
     pub length: u64,
-    /// IP packets that it was merged of; 1 for most.
+    /// IP packets that were merged into it; 1 for most.
     pub packets: u32,
     /// Bytes of the packet that follow.
     pub captured: u32,
-    /// Bytes of the packet as it lay in memory, link header included.
+    /// The length of the whole packet in bytes, link header included.
     pub whole: u32,
     /// The interface's index.
     pub ifindex: u32,

@@ -1,4 +1,4 @@
-//! The programs' clock, and the time of day that it stands for.
+//! The programs' clock, and its relation to the time of day.
 
 use std::fs;
 

@@ -134,7 +134,7 @@ impl Events {
     }
 
     /// For how long the programs sent nothing, because this process was stopped or the machine
-    /// suspended. How many events that were nobody knows.
+    /// suspended. The number of events is unknown.
     #[must_use]
     pub fn lapsed(&self) -> Duration {
         self.lease.lapsed()

@@ -39,7 +39,7 @@ pub struct Options {
     /// Bytes of the buffer for events: a power of two, and a multiple of the page size. A pinned
     /// buffer keeps its own size.
     pub event_bytes: u32,
-    /// The clock stands still until [`Kernel::set_clock`]: for tests.
+    /// The clock changes only by [`Kernel::set_clock`], for tests.
     pub clock_is_set: bool,
 }
 
@@ -308,7 +308,7 @@ impl Kernel {
             .ok_or_else(|| Error::Load(format!("there is no map {name}").into()))
     }
 
-    /// Sets the clock, in nanoseconds, if it [stands still](Options::clock_is_set).
+    /// Sets the clock, in nanoseconds, if [it can be set](Options::clock_is_set).
     ///
     /// # Errors
     /// [`Error::Map`].

@@ -1,4 +1,4 @@
-//! That events are read, as the programs see it: for a few seconds, again and again.
+//! The lease by which programs know that events are read.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -11,19 +11,19 @@ use crate::abi::TICKS_PER_SECOND;
 use crate::config::MappedConfig;
 use crate::{Clock, Error};
 
-/// How long the programs send events after the last renewal. A thread of a busy machine waits less
-/// than this; after a reader was killed packets take the long way for so long.
+/// How long the programs send events after the last renewal. It is longer than a thread of a busy
+/// machine waits. After a reader was killed, packets take the slow path for this long.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
 /// Time between two renewals.
 const RENEWAL: Duration = Duration::from_secs(1);
 
-/// Has the programs send events while it lives. It is renewed by a thread of its own, because its
-/// owner may be made to wait, for example by a pipe that is full.
+/// Makes the programs send events while it lives. A thread renews it, because its owner may block, for
+/// example on a full pipe.
 #[derive(Debug)]
 pub(crate) struct Lease {
     config: Arc<MappedConfig>,
-    /// Ticks for which it had run out: this process was stopped, or the machine suspended.
+    /// For how many ticks it had expired, because this process was stopped or the machine suspended.
     lapsed: Arc<AtomicU64>,
     /// The thread ends when this is dropped.
     stop: Option<Sender<()>>,
@@ -31,7 +31,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Begins it. Of programs whose clock stands still it is not renewed.
+    /// Starts it. It is not renewed if the programs' clock is set by tests.
     pub(crate) fn new(config: MappedConfig, clock_is_set: bool) -> Result<Self, Error> {
         let config = Arc::new(config);
         let lapsed = Arc::new(AtomicU64::new(0));

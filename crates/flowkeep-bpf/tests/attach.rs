@@ -313,10 +313,8 @@ fn a_name_that_another_user_has_is_named() {
     );
 }
 
-/// The programs have to compare [`Config::watched`](flowkeep_bpf::abi::Config::watched) with their
-/// clock.
+/// The lease of a reader that was killed runs out.
 #[test]
-#[ignore = "until the programs take `watched` for a time"]
 fn nothing_is_sent_to_a_reader_that_was_killed() {
     let Some(folder) = place("lease") else {
         return;

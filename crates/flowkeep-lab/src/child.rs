@@ -1,4 +1,4 @@
-//! Programs in the background.
+//! Background processes.
 
 use std::process::{Child, Command};
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A program in the background, which is killed when this is dropped.
+/// A background process. Dropping this kills it.
 #[derive(Debug)]
 pub struct Background(Child);
 
@@ -21,7 +21,7 @@ impl Background {
         Ok(Self(child))
     }
 
-    /// The process, to wait for it or to read what it writes.
+    /// The process, to wait for it or to read its output.
     pub const fn child(&mut self) -> &mut Child {
         &mut self.0
     }

@@ -1,4 +1,4 @@
-//! Frames, written to an interface as they are to leave it.
+//! Writing raw frames to an interface.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -9,8 +9,8 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, sendmsg, soc
 
 use crate::Host;
 
-/// Sends frames through an interface past the kernel's own: whatever addresses and protocols they
-/// have. On a device without a link header they are IP packets.
+/// Sends frames through an interface, with any addresses and protocols. On a device without a link
+/// header a frame is an IP packet.
 #[derive(Debug)]
 pub struct Frames(OwnedFd);
 
@@ -20,7 +20,7 @@ impl Frames {
     /// # Errors
     /// If the host has no such interface, or without CAP_NET_RAW.
     pub fn open(host: &Host, interface: &str) -> Result<Self> {
-        // Of no protocol: it hears nothing.
+        // Without a protocol the socket receives nothing.
         let socket = host.enter(|| {
             let socket = open(interface, 0)?;
             switch_on(&socket, PACKET_VNET_HDR)?;
@@ -38,9 +38,9 @@ impl Frames {
         self.send_cut(frame, frame.len())
     }
 
-    /// Sends a frame so that the kernel has no more than its first `linear` bytes in the packet's
-    /// first buffer, and the rest in pages: what is a link header stays whole. Pages are for frames
-    /// that need more than one, of 4096 bytes and more.
+    /// Sends a frame so that the kernel has only its first `linear` bytes in the packet's first
+    /// buffer, but at least the link header, and the rest in pages. The kernel uses pages for frames
+    /// of 4096 bytes and more.
     ///
     /// # Errors
     /// As [`Self::send`].
@@ -56,27 +56,27 @@ impl Frames {
     }
 }
 
-/// From linux/if_packet.h: a frame has a header before it, of linux/virtio_net.h, all zeroes but
-/// for some fields.
+/// From linux/if_packet.h: a frame is preceded by a header of linux/virtio_net.h, in which most fields
+/// are 0.
 const PACKET_VNET_HDR: libc::c_int = 15;
 /// Bytes of that header.
 const HEADER: usize = 10;
-/// Where in it is the length of the first buffer.
+/// The offset of the length of the first buffer in it.
 const LINEAR: usize = 2;
 
-/// A socket for the frames of an interface of the current network namespace, of a protocol or,
-/// with 0, for sending only.
+/// A socket for the frames of an interface in the current network namespace. It receives those of a
+/// protocol, or none if that is 0.
 pub(crate) fn open(interface: &str, protocol: u16) -> io::Result<OwnedFd> {
     let index = if_nametoindex(interface)?;
-    // Deaf until it is bound: it would hear every interface.
+    // Until it is bound it must not receive, because it would receive from every interface.
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
-    // SAFETY: of a structure of integers and arrays, all zeroes are a value.
+    // SAFETY: a structure of integers and arrays may be all zeroes.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
     address.sll_protocol = protocol.to_be();
     address.sll_ifindex = index.cast_signed();
-    // SAFETY: the kernel reads an address of the size that is given.
+    // SAFETY: the kernel reads an address of the given size.
     let answer = unsafe {
         libc::bind(
             socket.as_raw_fd(),
@@ -88,10 +88,10 @@ pub(crate) fn open(interface: &str, protocol: u16) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Switches on what such a socket can do.
+/// Sets an option of such a socket.
 pub(crate) fn switch_on(socket: &OwnedFd, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
-    // SAFETY: the kernel reads a number of the size that is given.
+    // SAFETY: the kernel reads a number of the given size.
     let answer = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),

@@ -1,4 +1,4 @@
-//! A host: a network namespace, with a BPF file system of its own.
+//! A host: a network namespace with its own BPF file system.
 
 use std::env;
 use std::ffi::CString;
@@ -16,12 +16,12 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// Where the BPF file system belongs.
+/// Where the BPF file system is mounted.
 const BPFFS: &str = "/sys/fs/bpf";
 
-/// A host of the lab: a network namespace, and a mount namespace in which `/sys/fs/bpf` is a BPF
-/// file system of its own. Both end with the last of this value, of the processes started in it,
-/// and of the sockets made in it.
+/// A host of the lab: a network namespace, and a mount namespace whose `/sys/fs/bpf` is its own BPF
+/// file system. Both exist as long as this value, the processes started on the host, and the sockets
+/// created on it.
 #[derive(Debug)]
 pub struct Host {
     network: File,
@@ -29,9 +29,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host with a loopback device that is up. It sends nothing by itself that a test would have
-    /// to expect (router solicitations, tests for duplicate addresses), and every ICMP error,
-    /// however fast they follow one another.
+    /// A host with a loopback device that is up. It sends no router solicitations and no tests for
+    /// duplicate addresses, and it does not limit the rate of ICMP errors.
     ///
     /// # Errors
     /// Without CAP_SYS_ADMIN and CAP_NET_ADMIN, or if the kernel has no BPF file system.
@@ -39,7 +38,7 @@ impl Host {
         let host = on_a_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
                 .context("no new namespaces, which need CAP_SYS_ADMIN")?;
-            // What is mounted here is not to be seen outside.
+            // Mounts must not be visible outside.
             let nothing = None::<&str>;
             mount(
                 nothing,
@@ -75,17 +74,17 @@ impl Host {
         Ok(host)
     }
 
-    /// Runs `work` on a thread that is on this host, and waits for it. Sockets made and interface
-    /// names used there are this host's, and so is `/sys/fs/bpf`; a thread started there is on the
-    /// host too. Relative paths mean what they mean outside.
+    /// Runs `work` on a thread on this host, and waits for it. Its sockets, interface names and
+    /// `/sys/fs/bpf` are those of the host, and threads that it starts are on the host too. Relative
+    /// paths mean the same as outside.
     ///
     /// # Panics
     /// If `work` does, or the kernel refuses to enter the namespaces.
     pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         on_a_thread(|| {
             let folder = env::current_dir().and_then(|path| text(path.into_os_string()));
-            // A thread shares its root and folder with others until it says otherwise, and then
-            // it may not change its mounts.
+            // A thread that shares its root and current folder with others may not change its
+            // mount namespace.
             unshare(CloneFlags::CLONE_FS)
                 .map_err(io::Error::from)
                 .and_then(|()| self.join(&folder?))
@@ -94,9 +93,9 @@ impl Host {
         })
     }
 
-    /// A command that runs on this host. A relative path means what it means outside. Signals from
-    /// a terminal end it, also where this process ignores them: with nohup, or in the background
-    /// of a shell script.
+    /// A command that runs on this host. Relative paths mean the same as outside. Signals from a
+    /// terminal end it, even if this process ignores them, as with nohup or in the background of a
+    /// shell script.
     #[must_use]
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -109,8 +108,8 @@ impl Host {
             };
             Ok((host, folder))
         });
-        // SAFETY: between fork and exec only system calls are made, on what was prepared before:
-        // nothing is allocated and no lock is taken. No handler of a signal is replaced by another.
+        // SAFETY: between fork and exec only system calls are made, with arguments that were prepared
+        // before. Nothing is allocated and no lock is taken. No signal handler is replaced by another.
         unsafe {
             command.pre_exec(move || {
                 for ignored in [Signal::SIGINT, Signal::SIGHUP] {
@@ -152,7 +151,7 @@ impl Host {
             .with_context(|| path.display().to_string())
     }
 
-    /// Adds to this host's packet filter, in nftables' language.
+    /// Adds rules to this host's packet filter, in the syntax of nftables.
     ///
     /// # Errors
     /// What `nft` says, if it fails.
@@ -170,7 +169,7 @@ impl Host {
         self.set("ipv6/conf/all/forwarding", "1")
     }
 
-    /// The namespace's file: a path that `ip link … netns` takes while this process lives.
+    /// The path of the namespace for `ip link … netns`. It is valid while this process lives.
     pub(crate) fn path(&self) -> String {
         use std::os::fd::AsRawFd as _;
         format!(
@@ -180,17 +179,17 @@ impl Host {
         )
     }
 
-    /// Moves the calling thread to this host. Only system calls.
+    /// Moves the calling thread to this host, by system calls only.
     fn join(&self, folder: &CString) -> io::Result<()> {
         setns(&self.network, CloneFlags::CLONE_NEWNET)?;
-        // This changes to the root folder too.
+        // This changes the current folder to the root.
         setns(&self.mounts, CloneFlags::CLONE_NEWNS)?;
         nix::unistd::chdir(folder.as_c_str())?;
         Ok(())
     }
 }
 
-/// Runs a command to its end, which has to be a good one.
+/// Runs a command, which has to succeed.
 fn done(program: &str, command: &mut Command) -> Result<()> {
     let output = command
         .output()
@@ -215,7 +214,7 @@ fn text(path: std::ffi::OsString) -> io::Result<CString> {
     CString::new(path.into_vec()).map_err(io::Error::from)
 }
 
-/// Runs `work` on a thread of its own, whose namespaces nobody else uses.
+/// Runs `work` on its own thread, which shares its namespaces with no other thread.
 fn on_a_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let joined = thread::scope(|scope| scope.spawn(work).join());
     joined.unwrap_or_else(|panic| panic::resume_unwind(panic))

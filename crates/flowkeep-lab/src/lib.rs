@@ -1,11 +1,10 @@
-//! Small networks of this machine's own, for live tests and benchmarks: [hosts](Host) are network
-//! namespaces, joined by [cables](cable()) (veth pairs), [tunnels](tunnel()) (tun devices) and
-//! [VLANs](vlan()). [Frames] of any kind are written to an interface past its host.
+//! Small networks within this machine, for live tests and benchmarks. [Hosts](Host) are network
+//! namespaces, connected by [cables](cable()) (veth pairs), [tunnels](tunnel()) (tun devices) and
+//! [VLANs](vlan()). [Frames] are written to an interface as they are.
 //!
-//! A host has no name in the system and no process: it is an open file, which ends with this
-//! process however that ends, and with it the host's interfaces, addresses, filters, and what was
-//! pinned to its BPF file system. So there is nothing to clean up, and two runs at a time do not
-//! meet.
+//! A host has no name in the system and no process. It is an open file: when this process ends, for
+//! any reason, the host's interfaces, addresses, filters and pins end too. Nothing has to be cleaned
+//! up, and several runs at the same time do not interfere.
 //!
 //! ```no_run
 //! use std::net::{TcpListener, TcpStream};
@@ -16,7 +15,7 @@
 //! cable(&client, "eth0", &server, "eth0")?;
 //! client.ip("address add 192.0.2.1/24 dev eth0")?;
 //! server.ip("address add 192.0.2.2/24 dev eth0")?;
-//! // A socket belongs to the host that it was made on, wherever it is used.
+//! // A socket belongs to the host on which it was created.
 //! let listener = server.enter(|| TcpListener::bind("192.0.2.2:80"))?;
 //! let stream = client.enter(|| TcpStream::connect("192.0.2.2:80"))?;
 //! let peer = listener.accept()?;

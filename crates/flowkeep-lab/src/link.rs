@@ -7,13 +7,13 @@ use crate::Host;
 /// Whether an interface merges and splits packets for its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offloads {
-    /// As the kernel has it: what one packet is to the host may be many on a wire.
+    /// The kernel's default: one packet of the host may be several on a wire.
     On,
-    /// Each packet is one on the wire, with its checksum in it.
+    /// Each packet is one packet on the wire, with its checksum.
     Off,
 }
 
-/// Joins two hosts by a pair of Ethernet interfaces, which are up, without
+/// Connects two hosts by a pair of Ethernet interfaces, which are up, without
 /// [offloads](Host::offloads).
 ///
 /// # Errors
@@ -42,12 +42,11 @@ impl Host {
         };
         let features = ["rx", "tx", "tso", "gso", "gro"].map(|name| format!("{name} {state}"));
         self.run("ethtool", &format!("-K {interface} {}", features.join(" ")))?;
-        // TCP builds packets of many segments whatever the device can do (Linux 4.17), up to this.
+        // TCP builds packets of several segments for any device (since Linux 4.17), up to this number.
         self.ip(&format!("link set {interface} gso_max_segs {segments}"))
     }
 
-    /// Gives an interface an address with its prefix length, IPv4 or IPv6, that can be used at
-    /// once.
+    /// Adds an IPv4 or IPv6 address with its prefix length to an interface. It can be used at once.
     ///
     /// # Errors
     /// What `ip` says.

@@ -1,4 +1,4 @@
-//! The kernel's own connection tracker, to compare with.
+//! The kernel's connection tracker, for comparison.
 
 use std::fmt;
 use std::io;
@@ -29,14 +29,15 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
-/// A connection, as either tracker has it.
+/// A connection of either tracker.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Connection {
     /// IP protocol number.
     pub protocol: u8,
-    /// Who sent first. Port 0 where the protocol has none; an ICMP echo's identifier stands here.
+    /// The side that sent first. The port is 0 if the protocol has none; for an ICMP echo it is the
+    /// identifier.
     pub originator: SocketAddr,
-    /// The other side. Port 0 where the protocol has none.
+    /// The other side. The port is 0 if the protocol has none.
     pub responder: SocketAddr,
     /// What the originator sent.
     pub sent: Traffic,
@@ -44,7 +45,7 @@ pub struct Connection {
     pub received: Traffic,
 }
 
-/// On one line: lists of them are to be read.
+/// On one line, so that lists can be read.
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -62,25 +63,25 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// The kernel's connection tracker of a host, counting, with timeouts that no test outlives.
+/// The kernel's connection tracker on a host, with accounting, and with timeouts longer than any test.
 #[derive(Debug)]
 pub struct Netfilter {
     requests: Socket,
     events: Socket,
-    /// Those that it forgot.
+    /// The connections that it has removed.
     forgotten: Vec<Connection>,
 }
 
-/// The group of those who hear of connections that are forgotten (linux/netfilter/nfnetlink.h).
+/// The multicast group for removed connections (linux/netfilter/nfnetlink.h).
 const NFNLGRP_CONNTRACK_DESTROY: u32 = 3;
 
 impl Netfilter {
-    /// Makes a host's kernel track connections. It does so as long as the host lives.
+    /// Starts the kernel's tracker on a host. It runs as long as the host exists.
     ///
     /// # Errors
     /// Without `nft` of nftables, or if the kernel has no connection tracker.
     pub fn watch(host: &Host) -> Result<Self> {
-        // Any rule that asks for a connection's state.
+        // Any rule that matches a connection's state starts it.
         host.ruleset("table inet lab { chain arriving { type filter hook input priority 0; ct state new counter; }; }")?;
         for (key, value) in [
             ("acct", "1"),
@@ -115,11 +116,11 @@ impl Netfilter {
         })
     }
 
-    /// Every connection since [`Self::watch`], in order; also those that the kernel has forgotten,
-    /// as they were then.
+    /// Every connection since [`Self::watch`], sorted, including those that the kernel has removed, in
+    /// their last state.
     ///
     /// # Errors
-    /// If netlink does not answer, or not as it should.
+    /// If netlink returns no answer, or an invalid one.
     pub fn connections(&mut self) -> Result<Vec<Connection>> {
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | NLM_F_DUMP;
@@ -134,7 +135,7 @@ impl Netfilter {
 
         let mut connections = Vec::new();
         while receive(&self.requests, &mut connections)? {}
-        // After the dump: one that is forgotten meanwhile is there twice rather than not at all.
+        // After the dump, so that a connection that is removed meanwhile is listed twice, not never.
         loop {
             match receive(&self.events, &mut self.forgotten) {
                 Ok(_) => {}
@@ -154,7 +155,7 @@ fn would_block(error: &anyhow::Error) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Reads a datagram of messages. False after the last one of a dump.
+/// Reads a datagram of messages. Returns false after the last message of a dump.
 fn receive(socket: &Socket, connections: &mut Vec<Connection>) -> Result<bool> {
     let (datagram, _) = socket.recv_from_full()?;
     let mut rest = datagram.as_slice();
@@ -266,7 +267,7 @@ fn traffic(nested: &[u8]) -> Result<Traffic> {
     Ok(traffic)
 }
 
-/// The kind without the flag that there are attributes inside.
+/// The kind, without the flag for nested attributes.
 fn kind(nla: &impl Nla) -> u16 {
     nla.kind() & NLA_TYPE_MASK
 }

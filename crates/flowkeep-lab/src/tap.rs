@@ -1,4 +1,4 @@
-//! Devices whose other end is this program, and what carries packets between two files.
+//! Devices whose other end is this process, and a thread that carries packets between two files.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read as _, Write as _};
@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::Host;
 
-/// What the packets of a device begin with.
+/// The header with which the packets of a device begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The IP header.
@@ -20,8 +20,8 @@ pub(crate) enum Kind {
     Tap,
 }
 
-/// Makes a tun or tap device, which lives as long as the file, and brings it up. Each read and
-/// write of the file is a packet; reading does not wait.
+/// Creates a tun or tap device, which exists as long as the file, and brings it up. Each read and write
+/// of the file is a packet. Reading does not block.
 pub(crate) fn device(host: &Host, name: &str, kind: Kind) -> Result<File> {
     let kind = match kind {
         Kind::Tun => libc::IFF_TUN,
@@ -38,13 +38,13 @@ pub(crate) fn device(host: &Host, name: &str, kind: Kind) -> Result<File> {
                 .write(true)
                 .custom_flags(libc::O_NONBLOCK)
                 .open("/dev/net/tun")?;
-            // SAFETY: of a structure of integers and arrays, all zeroes are a value.
+            // SAFETY: a structure of integers and arrays may be all zeroes.
             let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
             for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
                 *to = from.cast_signed();
             }
             request.ifr_ifru.ifru_flags = (kind | libc::IFF_NO_PI) as libc::c_short;
-            // SAFETY: the kernel reads and writes a request, which lives until it returns.
+            // SAFETY: the kernel reads and writes a request that is valid until it returns.
             match unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) } {
                 0.. => Ok(file),
                 _ => Err(io::Error::last_os_error()),
@@ -55,7 +55,7 @@ pub(crate) fn device(host: &Host, name: &str, kind: Kind) -> Result<File> {
     Ok(file)
 }
 
-/// Carries packets between two ends on a thread of its own, until it is dropped.
+/// Carries packets between two ends on a thread. Dropping it ends the thread.
 #[derive(Debug)]
 pub(crate) struct Ferry {
     /// The thread ends when this is closed.
@@ -63,9 +63,9 @@ pub(crate) struct Ferry {
     thread: Option<JoinHandle<()>>,
 }
 
-/// One end of a [`Ferry`]. Neither function waits.
+/// One end of a [`Ferry`]. Neither function blocks.
 pub(crate) trait End: AsFd + Send + 'static {
-    /// Reads a packet to the buffer: its length, or `None` if it is none to carry.
+    /// Reads a packet into the buffer. Returns its length, or `None` if it is not to be carried.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>>;
     /// Writes a packet.
     fn send(&mut self, packet: &[u8]) -> io::Result<()>;
@@ -96,7 +96,7 @@ impl Drop for Ferry {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It panics nowhere, and a second panic would hide the first.
+            // The thread does not panic, and a second panic would hide a first one.
             let _ = thread.join();
         }
     }
@@ -108,7 +108,7 @@ fn carry(mut left: impl End, mut right: impl End, stopped: &PipeReader) {
         let ready = {
             let mut ends = [left.as_fd(), right.as_fd(), stopped.as_fd()]
                 .map(|end| PollFd::new(end, PollFlags::POLLIN));
-            // Interrupted by a signal at most; then nothing is ready.
+            // It fails only if a signal interrupts it. Then nothing is ready.
             let _ = poll(&mut ends, PollTimeout::NONE);
             ends.map(|end| end.any().unwrap_or(false))
         };
@@ -126,10 +126,10 @@ fn carry(mut left: impl End, mut right: impl End, stopped: &PipeReader) {
     }
 }
 
-/// Carries a packet. False if there will be no more: a device that has gone is always ready.
+/// Carries a packet. Returns false if there are no more: a removed device is always ready.
 fn pass(from: &mut impl End, to: &mut impl End, buffer: &mut [u8]) -> bool {
     match from.receive(buffer) {
-        // What can't be written is lost, as in any network.
+        // A packet that can't be written is lost, as in any network.
         Ok(Some(length)) => {
             let _ = to.send(&buffer[..length]);
             true

@@ -5,13 +5,12 @@ use anyhow::Result;
 use crate::tap::{Ferry, Kind, device};
 use crate::{Host, Offloads};
 
-/// A link between two tun devices, which is cut when this is dropped.
+/// A link between two tun devices. Dropping it disconnects them.
 #[derive(Debug)]
 pub struct Tunnel(#[expect(dead_code, reason = "kept for its end")] Ferry);
 
-/// Joins two hosts by a pair of tun devices, which are up, without
-/// [offloads](Host::offloads): what is sent on one arrives on the
-/// other, without any header before the IP header.
+/// Connects two hosts by a pair of tun devices, which are up and have no
+/// [offloads](Host::offloads): a packet sent on one arrives on the other, without a link header.
 ///
 /// # Errors
 /// If a host has an interface of that name, or the kernel has no tun devices.

@@ -10,11 +10,11 @@ use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, send};
 use crate::tap::{End, Ferry, Kind, device};
 use crate::{Host, frames};
 
-/// A VLAN's interface. Where this program plays it, it is gone when this is dropped.
+/// A VLAN's interface. If it is emulated, dropping this removes it.
 #[derive(Debug)]
 pub struct Vlan {
     name: String,
-    _player: Option<Ferry>,
+    _emulator: Option<Ferry>,
 }
 
 impl Vlan {
@@ -25,9 +25,8 @@ impl Vlan {
     }
 }
 
-/// Gives a host the interface `TRUNK.VLAN`, which is up: what passes through it passes through the
-/// trunk with the VLAN's tag. Where the kernel has no such devices, this program plays one by a
-/// tap device.
+/// Adds the interface `TRUNK.VLAN` to a host and brings it up: its packets pass the trunk with the
+/// VLAN's tag. If the kernel has no VLAN devices, it is emulated by a tap device.
 ///
 /// # Errors
 /// If the host has no such trunk, or the kernel has no tap devices either.
@@ -37,23 +36,23 @@ pub fn vlan(host: &Host, trunk: &str, id: u16) -> Result<Vlan> {
         "link add link {trunk} name {name} type vlan id {id}"
     ));
     if native.is_ok() {
-        // It takes the trunk's offloads over, but for this one.
+        // It inherits the trunk's offloads, except for this one.
         host.ip(&format!("link set {name} gso_max_segs 1"))?;
         host.ip(&format!("link set {name} up"))?;
         return Ok(Vlan {
             name,
-            _player: None,
+            _emulator: None,
         });
     }
     let tagged = host
         .enter(|| Trunk::open(trunk, id))
         .with_context(|| format!("{trunk} can't be opened"))?;
-    let player = Ferry::start(device(host, &name, Kind::Tap)?, tagged)?;
-    // The tap device merges nothing, as the trunk.
+    let emulator = Ferry::start(device(host, &name, Kind::Tap)?, tagged)?;
+    // Like the trunk, the tap device merges no packets.
     host.offloads(&name, crate::Offloads::Off)?;
     Ok(Vlan {
         name,
-        _player: Some(player),
+        _emulator: Some(emulator),
     })
 }
 
@@ -72,7 +71,7 @@ const ID: u16 = 0xfff;
 impl Trunk {
     fn open(interface: &str, id: u16) -> io::Result<Self> {
         let socket = frames::open(interface, libc::ETH_P_ALL as u16)?;
-        // The kernel takes the tag out of a frame that arrives, and tells it beside the frame.
+        // The kernel removes the tag of a received frame, and passes it separately.
         frames::switch_on(&socket, PACKET_AUXDATA)?;
         Ok(Self { socket, id })
     }
@@ -116,7 +115,7 @@ impl End for Trunk {
     }
 }
 
-/// From linux/if_packet.h: what the kernel tells of a frame.
+/// From linux/if_packet.h: what the kernel says about a frame.
 #[repr(C)]
 struct Auxiliary {
     status: u32,
@@ -130,7 +129,7 @@ struct Auxiliary {
 
 /// From linux/if_packet.h.
 const PACKET_AUXDATA: libc::c_int = 8;
-/// From linux/if_packet.h: the tag's fields are set.
+/// From linux/if_packet.h: the fields of the tag are valid.
 const TP_STATUS_VLAN_VALID: u32 = 1 << 4;
 
 /// The VLAN of a frame, from its [`Auxiliary`].

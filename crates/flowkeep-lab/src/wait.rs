@@ -1,15 +1,15 @@
-//! Waiting for what will be.
+//! Waiting for a condition.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Far more than anything takes on a busy machine: whoever waits this long waits in vain.
+/// Far longer than anything takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Tries until there is an answer.
+/// Repeats an attempt until it succeeds.
 ///
 /// # Errors
-/// What the last try said, a minute after the first.
+/// The error of the last attempt, a minute after the first one.
 pub fn eventually<T, E>(mut attempt: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     let end = Instant::now() + DEADLINE;
     let mut pause = Duration::from_millis(1);

@@ -1,18 +1,18 @@
-//! Why there is no memory for a table.
+//! Why a table's memory is not available.
 
 use std::io;
 use std::path::PathBuf;
 
 use flowkeep_core::table::{LayoutError, table_bytes};
 
-/// Why a table's memory can't be had.
+/// Why a table's memory is not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MemoryError {
-    /// The system gives no memory of this size.
+    /// The system refuses to allocate this much memory.
     #[error("no memory for a table of {buckets} buckets ({} MiB): {source}", table_bytes(*buckets) >> 20)]
     Refused {
-        /// How many sets were asked for.
+        /// How many buckets were asked for.
         buckets: u32,
         /// What the system said.
         source: io::Error,
@@ -25,7 +25,7 @@ pub enum MemoryError {
         /// What the system said.
         source: io::Error,
     },
-    /// A file is not a table that this program can read.
+    /// A file is not a table of this layout version.
     #[error("{}: {source}", path.display())]
     Layout {
         /// The file.

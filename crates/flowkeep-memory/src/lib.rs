@@ -1,7 +1,7 @@
-//! Memory for a table: the one place where bytes become a table's words.
+//! Memory for a table. Only here bytes become a table's words.
 //!
-//! Anonymous memory, a file or the kernel's BPF arrays: all are mappings, and the same layout lies
-//! in each. A [`Region`] is one as a table sees it, [`Words`] is any mapping.
+//! Anonymous memory, files and the kernel's BPF arrays are all mapped, and have the same layout. A
+//! [`Region`] is the memory of a table, [`Words`] is any mapping.
 
 mod error;
 mod prefetch;

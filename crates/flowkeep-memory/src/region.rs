@@ -1,4 +1,4 @@
-//! The memory of a table, as a table sees it.
+//! The memory of a table.
 
 use core::ptr::NonNull;
 use std::fs::File;
@@ -17,7 +17,8 @@ use crate::{MemoryError, Words, prefetch};
 
 /// The memory of a table, mapped for as long as this lives.
 ///
-/// `SHARED` says whether others may use the memory at the same time: see [`Memory::SHARED`].
+/// `SHARED` says whether other threads or processes may use it at the same time: see
+/// [`Memory::SHARED`].
 #[derive(Debug)]
 pub struct Region<const SHARED: bool> {
     header: NonNull<Header<AtomicU64>>,
@@ -29,15 +30,14 @@ pub struct Region<const SHARED: bool> {
     maps: Vec<Words>,
 }
 
-// SAFETY: the pointers are into the mappings, which move with them, and what they point to is made
-// of atomics.
+// SAFETY: the pointers are into the mappings, which move with them, and point to atomics.
 unsafe impl<const SHARED: bool> Send for Region<SHARED> {}
-// SAFETY: through a shared reference only atomics are reached. A region that is not `SHARED` loads
-// two tags at a time, and would lose counts: so only the other one is `Sync`.
+// SAFETY: a shared reference gives access to atomics only. A region that is not `SHARED` loads two
+// tag words at a time and adds without atomic instructions, so it is not `Sync`.
 unsafe impl Sync for Region<true> {}
 
 impl<const SHARED: bool> Region<SHARED> {
-    /// An empty table in anonymous memory, which takes room only as it is used.
+    /// An empty table in anonymous memory, whose pages are allocated when they are first used.
     ///
     /// # Errors
     /// [`MemoryError::Refused`].
@@ -50,16 +50,15 @@ impl<const SHARED: bool> Region<SHARED> {
         let bytes = usize::try_from(table_bytes(buckets))
             .map_err(|_| refused(io::ErrorKind::OutOfMemory.into()))?;
         let map = MmapMut::map_anon(bytes).map_err(refused)?;
-        // Probes are random: with pages of 4 KiB every one of them misses the TLB. Refused where
-        // the kernel has no huge pages, and then nothing is lost.
+        // Probes are random: with pages of 4 KiB each of them misses the TLB. This fails if the kernel
+        // has no huge pages, and then it does not matter.
         let _ = map.advise(Advice::HugePage);
         let region = Self::within(map, buckets, *seed);
         region.header().describe(buckets, ticks_per_second, seed);
         Ok(region)
     }
 
-    /// Opens a table that was saved to a file. The file is not changed: what is written through
-    /// this stays here.
+    /// Opens a table that was saved to a file. Changes stay in memory, so the file is not changed.
     ///
     /// # Errors
     /// [`MemoryError::File`] and [`MemoryError::Layout`].
@@ -69,8 +68,8 @@ impl<const SHARED: bool> Region<SHARED> {
             source,
         };
         let file = File::open(path).map_err(failed)?;
-        // SAFETY: a private mapping; somebody who shortens the file meanwhile makes a later
-        // access fail with a signal, as for every program that maps files.
+        // SAFETY: a private mapping. If another process shortens the file meanwhile, a later access
+        // fails with a signal, as in every program that maps files.
         let map = unsafe { MmapOptions::new().map_copy(&file) }.map_err(failed)?;
         Self::saved(map).map_err(|source| MemoryError::Layout {
             path: path.to_owned(),
@@ -78,7 +77,7 @@ impl<const SHARED: bool> Region<SHARED> {
         })
     }
 
-    /// A table that was described before.
+    /// The table in a file's mapping.
     fn saved(map: MmapMut) -> Result<Self, LayoutError> {
         let length = map.len() as u64;
         let map = Words::from(map);
@@ -89,7 +88,18 @@ impl<const SHARED: bool> Region<SHARED> {
         Ok(Self::within(map, buckets, seed))
     }
 
-    /// All in one mapping, which has to be at least `table_bytes(sets)` long.
+    /// What a saved file has after its table: see [`Region::save`].
+    #[must_use]
+    pub fn appendix(&self) -> Vec<u8> {
+        let table = table_bytes(self.buckets) as usize / size_of::<u64>();
+        let words = self.maps.first().map_or(&[][..], |map| map);
+        let rest = words.get(table..).unwrap_or_default();
+        rest.iter()
+            .flat_map(|word| word.load(Relaxed).to_ne_bytes())
+            .collect()
+    }
+
+    /// A table in one mapping of at least `table_bytes(buckets)` bytes.
     fn within(map: impl Into<Words>, buckets: u32, seed: Seed) -> Self {
         let map = map.into();
         assert!(
@@ -97,8 +107,8 @@ impl<const SHARED: bool> Region<SHARED> {
             "the caller has compared the lengths"
         );
         let bucket_headers = HEADER_BYTES;
-        // Aligned to a record: a page and multiples of two heads are. An odd number of sets
-        // leaves half a record of room, which `table_bytes` has.
+        // Records are aligned. After an odd number of bucket headers that takes half a record, which
+        // `table_bytes` includes.
         let records = (bucket_headers + buckets as usize * size_of::<BucketHeader<AtomicU64>>())
             .next_multiple_of(align_of::<Record<AtomicU64>>());
         let base = start(&map);
@@ -117,17 +127,17 @@ impl<const SHARED: bool> Region<SHARED> {
     /// The header.
     #[must_use]
     pub const fn header(&self) -> &Header<AtomicU64> {
-        // SAFETY: it points to the beginning of a mapping, which lives as long as `self`, is
-        // aligned to a page, and holds a header's worth of bytes, all of them atomics.
+        // SAFETY: it points to the beginning of a mapping, which lives as long as `self`, is aligned to
+        // a page and is at least as long as a header of atomics.
         unsafe { self.header.as_ref() }
     }
 }
 
 impl Region<true> {
-    /// A table whose header, heads and records are each a mapping, as the kernel's are.
+    /// A table whose header, bucket headers and records are a mapping each, as in the kernel.
     ///
     /// # Errors
-    /// Why the header or the length of the others is not that of a table.
+    /// If the header is invalid, or another mapping is too short.
     pub fn apart(maps: [Words; 3]) -> Result<Self, LayoutError> {
         let [header, bucket_headers, records] = &maps;
         let (buckets, seed) = header.header().ok_or(LayoutError::NotATable)?.read()?;
@@ -149,20 +159,21 @@ impl Region<true> {
 }
 
 impl Region<false> {
-    /// Writes the table to a file, in place of what is there. The file is whole or as it was
-    /// before: a copy beside it takes its place at the end.
+    /// Writes the table to a file, replacing an existing one, and after it an appendix, of which only
+    /// whole words are read again. The file is complete or as it was before: it is written beside
+    /// the existing one, and renamed at the end.
     ///
     /// # Errors
     /// [`MemoryError::File`].
-    pub fn save(&self, path: &Path) -> Result<(), MemoryError> {
+    pub fn save(&self, path: &Path, appendix: &[u8]) -> Result<(), MemoryError> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".part");
         let beside = PathBuf::from(beside);
         let written = self
-            .write(&beside)
+            .write(&beside, appendix)
             .and_then(|()| std::fs::rename(&beside, path));
         written.map_err(|source| {
-            // The first error is the one to tell.
+            // The first error is the one to report.
             let _ = std::fs::remove_file(&beside);
             MemoryError::File {
                 path: path.to_owned(),
@@ -171,11 +182,12 @@ impl Region<false> {
         })
     }
 
-    fn write(&self, path: &Path) -> io::Result<()> {
+    fn write(&self, path: &Path, appendix: &[u8]) -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         for word in self.maps.iter().flat_map(|map| &**map) {
             file.write_all(&word.load(Relaxed).to_ne_bytes())?;
         }
+        file.write_all(appendix)?;
         file.into_inner()?.sync_all()
     }
 }
@@ -203,15 +215,15 @@ impl<const SHARED: bool> Memory for Region<SHARED> {
 
     #[inline]
     fn bucket_header(&self, bucket: u32) -> Option<&BucketHeader<AtomicU64>> {
-        // SAFETY: below `sets`, so within the mapping, which lives as long as `self`; aligned,
-        // and any bytes are a valid head of atomics.
+        // SAFETY: less than `buckets`, so within the mapping, which lives as long as `self`. It is
+        // aligned, and any bytes are a valid bucket header of atomics.
         (bucket < self.buckets)
             .then(|| unsafe { self.bucket_headers.add(bucket as usize).as_ref() })
     }
 
     #[inline]
     fn record(&self, index: u32) -> Option<&Record<AtomicU64>> {
-        // SAFETY: below `sets * SLOTS`, so within the mapping; else as for a head.
+        // SAFETY: less than `buckets * SLOTS`, so within the mapping; else as for a bucket header.
         (index < self.buckets * SLOTS as u32)
             .then(|| unsafe { self.records.add(index as usize).as_ref() })
     }
@@ -229,9 +241,9 @@ impl<const SHARED: bool> Memory for Region<SHARED> {
         };
         let tags: &[AtomicU64; SLOTS / 8] = bucket_header.tags();
         let slots = |pair: usize| {
-            // SAFETY: every x86-64 processor has SSE2. A table that is not shared is reached from
-            // one thread only (the region is not `Sync`), so its words may be loaded two at a
-            // time; they are aligned as the head is.
+            // SAFETY: every x86-64 processor has SSE2. A table that is not shared is used by one thread
+            // (the region is not `Sync`), so two words may be loaded at a time; they are aligned as
+            // the bucket header is.
             let slots = unsafe {
                 let tags = if SHARED {
                     let [low, high] =
@@ -276,7 +288,7 @@ mod tests {
         MmapMut::map_anon(bytes).expect("memory").into()
     }
 
-    /// Maps for so many sets, each of them too short by so many bytes.
+    /// Mappings for this many buckets, each too short by some bytes.
     fn maps(buckets: usize, short: [usize; 3]) -> [Words; 3] {
         let [header, bucket_headers, records] = short;
         let maps = [
@@ -310,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn mappings_that_are_too_short_are_refused() {
+    fn mappings_that_are_too_short_are_rejected() {
         let refused = |short| Region::apart(maps(2, short)).map(drop);
         assert_eq!(refused([1, 0, 0]), Err(LayoutError::NotATable));
         assert_eq!(refused([0, 1, 0]), Err(LayoutError::Truncated));
@@ -319,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_table_is_not_reached() {
+    fn indexes_beyond_the_table_have_nothing() {
         let table = Region::<false>::anonymous(3, 1, &Seed::from_u64(1)).expect("memory");
         assert!(table.bucket_header(2).is_some() && table.bucket_header(3).is_none());
         let records = 3 * SLOTS as u32;

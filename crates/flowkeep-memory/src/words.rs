@@ -7,19 +7,19 @@ use std::sync::atomic::AtomicU64;
 use flowkeep_core::table::Header;
 use memmap2::{MmapMut, MmapRaw};
 
-/// A mapping for reading and writing, as atomic words: whoever else has it mapped may change them
-/// at any time. What is left of it after the last whole word is not reached.
+/// A mapping for reading and writing, as atomic words. Other processes that have it mapped may change
+/// them at any time. Bytes after the last whole word are not accessible.
 #[derive(Debug)]
 pub struct Words(MmapRaw);
 
 impl Words {
-    /// The first `bytes` of a file or of a BPF map that can be mapped, as all see them.
+    /// The first `bytes` of a file or of a BPF map that can be mapped, shared with other processes.
     ///
-    /// Somebody who shortens a file meanwhile makes a later access fail with a signal, as for
-    /// every program that maps files. BPF maps keep their size.
+    /// If another process shortens the file meanwhile, a later access fails with a signal, as in every
+    /// program that maps files. BPF maps keep their size.
     ///
     /// # Errors
-    /// What the system says: a BPF map with fewer bytes is refused.
+    /// The system's error: for example, a BPF map has fewer bytes.
     #[cfg(unix)]
     pub fn shared(file: impl std::os::fd::AsFd, bytes: usize) -> io::Result<Self> {
         use std::os::fd::AsRawFd as _;
@@ -31,12 +31,11 @@ impl Words {
             .map(Self)
     }
 
-    /// The words as the header of a table, if there are as many as a header has.
+    /// The words as the header of a table; `None` if they are too few.
     #[must_use]
     pub fn header(&self) -> Option<&Header<AtomicU64>> {
-        // SAFETY: so long is the mapping, which lives as long as `self` and is aligned to a page,
-        // as a header is; any bytes are a valid header of atomics, and both sides of the border
-        // reach them as nothing else.
+        // SAFETY: the mapping is that long, lives as long as `self` and is aligned to a page, as a
+        // header is. Any bytes are a valid header of atomics, and are accessed as nothing else.
         (self.0.len() >= size_of::<Header<AtomicU64>>())
             .then(|| unsafe { &*self.0.as_ptr().cast() })
     }
@@ -47,7 +46,7 @@ impl Words {
     }
 }
 
-/// Memory of this process alone, as words.
+/// Private memory as words.
 impl From<MmapMut> for Words {
     fn from(map: MmapMut) -> Self {
         Self(map.into())
@@ -58,8 +57,8 @@ impl Deref for Words {
     type Target = [AtomicU64];
 
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: so long is the mapping, which lives as long as `self` and is aligned to a page;
-        // any bytes are valid atomics, and are reached as nothing else.
+        // SAFETY: the mapping is that long, lives as long as `self` and is aligned to a page. Any bytes
+        // are valid atomics, and are accessed as nothing else.
         unsafe {
             core::slice::from_raw_parts(
                 self.0.as_ptr().cast(),

@@ -1,4 +1,4 @@
-//! Which connections to show.
+//! Filters for connections.
 
 use core::net::SocketAddr;
 use core::ops::RangeInclusive;
@@ -7,40 +7,39 @@ use crate::connection::{Connection, ConnectionState};
 use crate::prefix::Prefix;
 use crate::protocol::Protocol;
 
-/// Conditions on a connection. An empty list is no condition; of several values in a list one
-/// must fit, and every list must be met.
+/// Conditions on a connection. Each list that is not empty must have a value that matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Its protocol.
     pub protocols: Vec<Protocol>,
     /// The address of either side.
     pub addresses: Vec<Prefix>,
-    /// The port of either side. A connection without ports does not fit.
+    /// The port of either side. A connection without ports does not match.
     pub ports: Vec<RangeInclusive<u16>>,
     /// Its state.
     pub states: Vec<ConnectionState>,
 }
 
 impl Filter {
-    /// Whether a connection meets all conditions.
+    /// Whether a connection matches all conditions.
     #[must_use]
     pub fn matches(&self, connection: &Connection) -> bool {
         let ends = [connection.originator, connection.responder];
         self.matches_state(connection.state) && self.matches_ends(connection.protocol, ends)
     }
 
-    /// Whether there is no condition at all.
+    /// Whether there is no condition.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether a state meets its condition.
+    /// Whether a state matches its condition.
     pub(crate) fn matches_state(&self, state: ConnectionState) -> bool {
         self.states.is_empty() || self.states.contains(&state)
     }
 
-    /// Whether protocol and ends meet their conditions.
+    /// Whether a protocol and both ends match their conditions.
     pub(crate) fn matches_ends(&self, protocol: u8, ends: [SocketAddr; 2]) -> bool {
         let protocol = Protocol(protocol);
         (self.protocols.is_empty() || self.protocols.contains(&protocol))
@@ -71,14 +70,14 @@ mod tests {
     #[test]
     fn each_list_is_a_condition_on_either_side() {
         assert!(passes(&Filter::default()));
-        for (fits, protocol) in [(true, Protocol::TCP), (false, Protocol::UDP)] {
+        for (matches, protocol) in [(true, Protocol::TCP), (false, Protocol::UDP)] {
             let filter = Filter {
                 protocols: vec![Protocol::ICMP, protocol],
                 ..Filter::default()
             };
-            assert_eq!(passes(&filter), fits);
+            assert_eq!(passes(&filter), matches);
         }
-        for (fits, prefix) in [
+        for (matches, prefix) in [
             (true, "192.0.2.0/24"),
             (true, "198.51.100.2"),
             (false, "192.0.2.2"),
@@ -87,16 +86,16 @@ mod tests {
                 addresses: vec![prefix.parse().expect("a prefix")],
                 ..Filter::default()
             };
-            assert_eq!(passes(&filter), fits, "{prefix}");
+            assert_eq!(passes(&filter), matches, "{prefix}");
         }
-        for (fits, range) in [(true, 443..=443), (true, 39_999..=40_001), (false, 1..=442)] {
+        for (matches, range) in [(true, 443..=443), (true, 39_999..=40_001), (false, 1..=442)] {
             let filter = Filter {
                 ports: vec![range],
                 ..Filter::default()
             };
-            assert_eq!(passes(&filter), fits);
+            assert_eq!(passes(&filter), matches);
         }
-        for (fits, state) in [
+        for (matches, state) in [
             (true, ConnectionState::Answered),
             (false, ConnectionState::Closed),
         ] {
@@ -104,7 +103,7 @@ mod tests {
                 states: vec![state],
                 ..Filter::default()
             };
-            assert_eq!(passes(&filter), fits);
+            assert_eq!(passes(&filter), matches);
         }
     }
 
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_identifier_is_no_port() {
+    fn an_echo_identifier_is_not_a_port() {
         let mut echo = sample();
         echo.protocol = 1;
         let filter = Filter {

@@ -1,10 +1,11 @@
-//! ICMP and ICMPv6 errors in words.
+//! Names of ICMP and ICMPv6 errors.
 
 use core::fmt;
 
 use crate::connection::IcmpError;
 
-/// The kind of an ICMP error: type and code. Shown in words where the IANA registries have them.
+/// The kind of an ICMP error: its type and code. It is shown by its name, if it has one in the IANA
+/// registries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IcmpKind {
     /// ICMPv6 rather than ICMP.
@@ -16,8 +17,7 @@ pub struct IcmpKind {
 }
 
 impl IcmpKind {
-    /// Whether the error says that a packet was turned away. A redirect says that it was forwarded,
-    /// and that there is a better way.
+    /// Whether the error means that a packet was not delivered. After a redirect it was forwarded.
     #[must_use]
     pub const fn refuses(self) -> bool {
         const REDIRECT: u8 = 5;
@@ -25,7 +25,7 @@ impl IcmpKind {
         self.icmp_type != if self.v6 { REDIRECT_V6 } else { REDIRECT }
     }
 
-    /// The kind in words; without its type if the code says it all.
+    /// Its name.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         if self.v6 {

@@ -1,7 +1,8 @@
-//! Tracking the connections of captures, and showing them.
+//! Tracks the connections of captures and of Linux hosts, and shows them.
 //!
-//! [`capture`] reads packets, [`replay`] tracks their connections over [`memory`] for a table,
-//! [`filter`], [`top`] and [`output`] choose and write. The tracker itself is `flowkeep-core`.
+//! [`capture`] reads packets, [`replay`] tracks their connections in [`memory`], `live` tracks those of
+//! interfaces in the kernel. [`connection`] describes connections, [`filter`] and [`top`] select them,
+//! and [`output`] writes them. The tracker itself is `flowkeep-core`.
 
 pub mod capture;
 pub mod connection;

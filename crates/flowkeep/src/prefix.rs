@@ -1,4 +1,4 @@
-//! Address prefixes as they are given on a command line.
+//! Address prefixes.
 
 use core::fmt;
 use core::net::{AddrParseError, IpAddr};
@@ -6,29 +6,29 @@ use core::str::FromStr;
 
 use ipnet::IpNet;
 
-/// Addresses that share their first bits: `192.0.2.0/24`, `2001:db8::/32`, or one address.
+/// A prefix such as `192.0.2.0/24` or `2001:db8::/32`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Prefix {
     net: IpNet,
-    /// The address's bits, and those of them that matter: to compare a million addresses.
+    /// The address's bits and the mask, so that a million addresses are compared quickly.
     bits: u128,
     mask: u128,
 }
 
-/// A text is neither an address nor a prefix.
+/// The text is neither an address nor a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrefixError {
-    /// What stands before the slash, or all of it, is no address.
+    /// The part before the slash, or all of it, is not an address.
     #[error("not an IPv4 or IPv6 address")]
     Address(#[from] AddrParseError),
-    /// What stands behind the slash is no length of a prefix of this address family.
+    /// The part after the slash is not a prefix length of this address family.
     #[error("not a prefix length: 0 to 32 for IPv4, 0 to 128 for IPv6")]
     Length,
 }
 
 impl Prefix {
-    /// Of a network without bits past its length.
+    /// The prefix of a network whose host bits are 0.
     fn new(net: IpNet) -> Self {
         let (bits, mask) = match net {
             IpNet::V4(net) => (net.addr().to_bits().into(), net.netmask().to_bits().into()),
@@ -37,7 +37,7 @@ impl Prefix {
         Self { net, bits, mask }
     }
 
-    /// Whether an address has the prefix.
+    /// Whether an address is in the prefix.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let (same_family, bits) = match address {
@@ -51,7 +51,7 @@ impl Prefix {
 impl FromStr for Prefix {
     type Err = PrefixError;
 
-    /// Bits past the prefix length count for nothing: `192.0.2.7/24` is `192.0.2.0/24`.
+    /// Bits after the prefix length are ignored: `192.0.2.7/24` is `192.0.2.0/24`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let Some((address, length)) = text.split_once('/') else {
             return Ok(Self::new(IpNet::from(text.parse::<IpAddr>()?)));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_prefixes_contain_what_they_say() {
+    fn prefixes_contain_their_addresses() {
         assert!(prefix("192.0.2.7/24").contains(address("192.0.2.255")));
         assert!(!prefix("192.0.2.7/24").contains(address("192.0.3.0")));
         assert!(prefix("192.0.2.7").contains(address("192.0.2.7")));
@@ -92,13 +92,13 @@ mod tests {
     }
 
     #[test]
-    fn they_are_shown_without_stray_bits() {
+    fn host_bits_are_not_shown() {
         assert_eq!(prefix("192.0.2.7/24").to_string(), "192.0.2.0/24");
         assert_eq!(prefix("::1").to_string(), "::1/128");
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn other_texts_are_rejected() {
         for text in [
             "",
             "/",

@@ -3,12 +3,12 @@
 use core::fmt;
 use core::str::FromStr;
 
-/// An IP protocol number. It is shown by its usual lower-case name, or as a number if it has
-/// none here.
+/// An IP protocol number. It is shown by its usual name in lower case, or as a number if it has no
+/// name here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Protocol(pub u8);
 
-/// A text names no IP protocol.
+/// The text is not an IP protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a protocol: a number up to 255 or a name like {}", examples())]
 #[non_exhaustive]
@@ -35,7 +35,7 @@ impl Protocol {
             .map(|(_, name)| *name)
     }
 
-    /// Whether its packets have ports. An ICMP echo's identifier is none.
+    /// Whether its packets have ports. The identifier of an ICMP echo is not a port.
     #[must_use]
     pub const fn has_ports(self) -> bool {
         // TCP, UDP, DCCP, SCTP, UDP-Lite.
@@ -43,7 +43,7 @@ impl Protocol {
     }
 }
 
-/// Names in the registry's order; of two names for one number, the first is shown.
+/// Names in the order of the numbers. Of several names for a number the first one is shown.
 const NAMES: &[(u8, &str)] = &[
     (0, "hopopt"),
     (1, "icmp"),
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_numbers_are_read_and_shown() {
+    fn names_and_numbers_are_parsed_and_shown() {
         for (text, number, shown) in [
             ("tcp", 6, "tcp"),
             ("UDP", 17, "udp"),

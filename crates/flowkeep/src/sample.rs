@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, ConnectionState, Timestamp, Traffic};
 
-/// TCP from 192.0.2.1:40000 to 198.51.100.2:443, answered, a second long.
+/// TCP from 192.0.2.1:40000 to 198.51.100.2:443, answered, 1.25 s long.
 pub(crate) fn sample() -> Connection {
     Connection {
         protocol: 6,

@@ -1,11 +1,11 @@
-//! The greatest connections, with memory for no more than those.
+//! The largest connections, in memory for no more than those.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use crate::connection::Connection;
 
-/// What makes a connection great. Both directions count.
+/// The size of a connection. Both directions count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// Bytes of its IP packets.
@@ -27,12 +27,12 @@ impl Measure {
     }
 }
 
-/// Keeps the greatest of the connections offered to it.
+/// Keeps the largest of the connections that it is given.
 #[derive(Debug)]
 pub struct Top {
     measure: Measure,
     limit: usize,
-    /// The least of those kept is on top.
+    /// The smallest one is on top.
     kept: BinaryHeap<Ranked>,
 }
 
@@ -43,8 +43,8 @@ struct Ranked {
 }
 
 impl Ranked {
-    /// Of two equal ones the earlier ranks higher, and their ends decide at last, so that the
-    /// choice does not depend on the order of offers.
+    /// Of two connections of the same size the earlier one is first, and then their ends decide, so
+    /// that the result does not depend on the order of calls.
     fn key(&self) -> impl Ord {
         let c = &self.connection;
         (
@@ -78,7 +78,7 @@ impl PartialEq for Ranked {
 impl Eq for Ranked {}
 
 impl Top {
-    /// Will keep `limit` connections.
+    /// Keeps `limit` connections.
     #[must_use]
     pub fn new(limit: usize, measure: Measure) -> Self {
         Self {
@@ -88,11 +88,11 @@ impl Top {
         }
     }
 
-    /// Keeps a copy if the connection is among the greatest so far.
+    /// Keeps a copy of the connection if it is among the largest so far.
     pub fn offer(&mut self, connection: &Connection) {
         let value = self.measure.of(connection);
         let full = self.kept.len() >= self.limit;
-        // A greater one is also ruled out by a limit of 0, with nothing on top.
+        // With a limit of 0 there is nothing on top.
         if full && self.kept.peek().is_none_or(|least| value < least.value) {
             return;
         }
@@ -105,7 +105,7 @@ impl Top {
         }
     }
 
-    /// The greatest, greatest first.
+    /// The largest connections, the largest first.
     #[must_use]
     pub fn into_sorted(self) -> Vec<Connection> {
         let sorted = self.kept.into_sorted_vec();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_come_first_and_equals_by_age() {
+    fn the_largest_come_first_and_equals_by_age() {
         let mut all = connections();
         for _ in 0..all.len() {
             all.rotate_left(1);

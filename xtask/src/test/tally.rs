@@ -35,10 +35,9 @@ impl Tally {
             self.passed += passed.saturating_sub(self.target.skipped.len());
             self.fail(failed);
             self.skipped += ignored;
-        } else if let Some(counts) = line.strip_prefix("scenarios ") {
-            let [scenarios, passed] = numbers(counts);
+        } else if let Some((all, passed)) = recorded_cases(line) {
             self.passed += passed;
-            self.fail(scenarios.saturating_sub(passed));
+            self.fail(all.saturating_sub(passed));
         } else if line.starts_with("error: ") && line.contains(" failed, to rerun pass ") {
             // Of a program that crashed, or has no tests that it counts, this is all that is said.
             if !self.target.has_failed {
@@ -118,6 +117,15 @@ fn begins_target(line: &str) -> bool {
         .any(|beginning| line.starts_with(beginning))
 }
 
+/// The numbers in `scenarios 10 passed 8`, the sum of a program that replays recorded cases.
+fn recorded_cases(line: &str) -> Option<(usize, usize)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [_, all, "passed", passed] = words[..] else {
+        return None;
+    };
+    Some((all.parse().ok()?, passed.parse().ok()?))
+}
+
 /// The numbers among words, in order; 0 for those that are not there.
 fn numbers<const N: usize>(words: &str) -> [usize; N] {
     let mut numbers = words.split(' ').filter_map(|word| word.parse().ok());
@@ -166,11 +174,13 @@ error: test failed, to rerun pass `-p flowkeep --lib`
 one.jsonl.gz: scenarios 4 passed 2
 scenarios 10 passed 8
 error: test failed, to rerun pass `-p flowkeep-core --test vectors`
+     Running tests/cases/main.rs (target/tests/deps/cases-06cc)
+cases 3 passed 3
      Running tests/crash.rs (target/tests/deps/crash-06cc)
 error: test failed, to rerun pass `-p flowkeep-core --test crash`
 error: 3 targets failed:",
         );
-        assert_eq!(tally.to_string(), "13 passed, 5 failed, 0 skipped");
+        assert_eq!(tally.to_string(), "16 passed, 5 failed, 0 skipped");
     }
 
     #[test]

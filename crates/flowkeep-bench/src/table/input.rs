@@ -1,7 +1,7 @@
 //! The input: connections, their packets in random order, and time.
 
 use flowkeep_core::entry::{Entry, EntryFlags};
-use flowkeep_core::packet::{Packet, protocol, tcp};
+use flowkeep_core::packet::{Layout, Packet, protocol, tcp};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::tracker::{Direction, Instant, Request};
 use flowkeep_core::tuple::{Address, Flags, Tuple};
@@ -81,7 +81,7 @@ pub(super) fn packet(tuple: Tuple, tcp_flags: u8) -> Packet {
         tcp_flags,
         quote: None,
         icmp: [0; 2],
-        length: LENGTH as u32,
+        layout: Layout::default(),
         later_fragment: false,
     }
 }

@@ -9,7 +9,7 @@ use flowkeep_bpf::{Device, Hook, Kernel, Options};
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::packet::{
-    FragmentKey, FragmentPorts, Fragments, FromWire, LinkType, link, parse,
+    FragmentKey, FragmentPorts, Fragments, Frame, FromWire, LinkType, measure, parse,
 };
 use flowkeep_core::rules::{self, RuleSet, Rules};
 use flowkeep_core::settings::Settings;
@@ -122,11 +122,7 @@ impl<R: Rules> Both<R> {
             &self.settings,
             &mut self.fragments,
         )?;
-        let length = match packet.length {
-            // What the header leaves open is as long as what is there.
-            0 => frame.len() - link(frame, link_type)?.network,
-            length => length as usize,
-        } as u64;
+        let length = measure(frame, &packet.layout, &Frame::of(frame.len() as u32)).bytes;
         let tracker: Tracker<'_, R, _> = Tracker::new(&self.settings, &self.host);
         let request = Request::new(direction, length, now);
         match tracker.track_packet(&packet, &request).reason {
@@ -143,7 +139,7 @@ impl<R: Rules> Both<R> {
         }
         assert_eq!(kernel.len(), host.len(), "{kernel:#?}");
         for error in Error::ALL {
-            let here = self.errors.get(&error.index()).copied().unwrap_or(0);
+            let here = self.errors(error);
             let there = self
                 .kernel
                 .errors(error)
@@ -161,6 +157,11 @@ impl<R: Rules> Both<R> {
             assert_eq!(there, here, "{}", statistic.name());
             here
         })
+    }
+
+    /// How often a packet was not tracked for this.
+    pub(crate) fn errors(&self, error: Error) -> u64 {
+        self.errors.get(&error.index()).copied().unwrap_or(0)
     }
 
     pub(crate) fn entries(&self) -> usize {

@@ -4,7 +4,8 @@ use std::io::Read;
 use std::path::Path;
 
 use etherparse::{Ethernet2Header, VlanId};
-use etherparse::{IpFragOffset, IpNumber, Ipv4Header, PacketBuilder, PacketBuilderStep};
+use etherparse::{IpFragOffset, IpNumber, Ipv4Header, Ipv6Header};
+use etherparse::{PacketBuilder, PacketBuilderStep};
 use fastrand::Rng;
 use flate2::read::MultiGzDecoder;
 use flowkeep_bpf::Hook;
@@ -197,6 +198,112 @@ pub(crate) fn mixture() -> Vec<Frame> {
     ]
 }
 
+/// Packets that are not what they look like.
+pub(crate) fn deceptive() -> Vec<Frame> {
+    let (client, server) = ((1, 42_000), (2, 443));
+    let segment = tcp(client, server, "A", 0);
+    let header = &segment[ETHERNET + 20..];
+    let reset = tcp(client, server, "R", 0);
+    // A reset in the padding of a packet that is no more than its IP header.
+    let mut in_padding = ipv4(1, 2, IpNumber::TCP, &[], None);
+    in_padding.extend(&reset[ETHERNET + 20..]);
+    // Ports in the padding of a packet, of a quotation and of an IPv6 header's.
+    let mut ports = ipv4(1, 2, IpNumber::UDP, &[], None);
+    ports.extend([1, 2, 3, 4, 5, 6, 7, 8]);
+    let mut cut = unreachable(9, 1, &segment);
+    cut[ETHERNET + 3] -= 8;
+    let mut ports6 = ipv6(IpNumber::UDP, &[]);
+    ports6.extend([0; 6]);
+    let mut ports6_open = ipv6(IpNumber::UDP, &[0x13, 0x88, 0, 53, 0, 40, 0, 0, 1, 2, 3, 4]);
+    ports6_open[ETHERNET + 4..ETHERNET + 6].fill(0);
+    // Lengths that cannot be.
+    let mut open = segment.clone();
+    open[16..18].fill(0);
+    let mut long = segment.clone();
+    long[16..18].fill(0xff);
+    let offset = |words: u8| {
+        let mut frame = segment.clone();
+        frame[ETHERNET + 20 + 12] = words << 4;
+        frame
+    };
+    // Fragments of packet 77: a tiny first one, one over its flags, one too far.
+    let tiny = ipv4(3, 2, IpNumber::TCP, &header[..8], Some((0, true)));
+    let first = ipv4(
+        4,
+        2,
+        IpNumber::TCP,
+        &[header, &[0; 4]].concat(),
+        Some((0, true)),
+    );
+    let over = |from| ipv4(from, 2, IpNumber::TCP, &header[8..16], Some((1, false)));
+    let far = ipv4(4, 2, IpNumber::TCP, &header[..8], Some((0x1fff, false)));
+    // IPv6 fragments whose next headers differ, that overlap, and that do not.
+    let part6 = |next: u8, offset: u16, more: u16, data: &[u8]| {
+        let [o0, o1] = (offset | more).to_be_bytes();
+        let fragment = [next, 0, o0, o1, 0, 0, 0, 77];
+        ipv6(
+            IpNumber::IPV6_FRAGMENTATION_HEADER,
+            &[&fragment, data].concat(),
+        )
+    };
+    let data = [0x13, 0x88, 0, 53, 0, 40, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    let authentication = [
+        6, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    let authenticated = [&authentication, header].concat();
+    let jumbo = |option: [u8; 8]| {
+        let mut frame = ipv6(
+            IpNumber::IPV6_HEADER_HOP_BY_HOP,
+            &[&option, header].concat(),
+        );
+        frame[ETHERNET + 4..ETHERNET + 6].fill(0);
+        frame
+    };
+    vec![
+        segment.clone(),
+        in_padding,
+        ports,
+        cut,
+        ports6,
+        ports6_open,
+        open,
+        long,
+        offset(4),
+        offset(6),
+        tiny,
+        over(3),
+        first,
+        over(4),
+        far,
+        part6(60, 0, 1, &[&[17, 0, 1, 4, 0, 0, 0, 0][..], &data].concat()),
+        part6(60, 24, 1, &data),
+        part6(17, 40, 0, &data),
+        part6(17, 16, 0, &data),
+        part6(17, 65_528, 0, &data),
+        ipv4(1, 2, IpNumber::AUTHENTICATION_HEADER, &authenticated, None),
+        ipv6(IpNumber::AUTHENTICATION_HEADER, &authenticated),
+        jumbo([6, 0, 0xc2, 4, 0, 1, 0, 0]),
+        jumbo([6, 0, 0xc2, 4, 0, 0, 0, 20]),
+        jumbo([6, 0, 5, 2, 0, 0, 1, 0]),
+    ]
+}
+
+/// An IPv6 packet whose payload may begin with extension headers.
+fn ipv6(next: IpNumber, payload: &[u8]) -> Frame {
+    let header = Ipv6Header {
+        payload_length: payload.len() as u16,
+        next_header: next,
+        hop_limit: 64,
+        source: address6(1),
+        destination: address6(2),
+        ..Ipv6Header::default()
+    };
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x86, 0xdd];
+    header.write(&mut frame).expect("a vector takes all");
+    frame.extend(payload);
+    frame
+}
+
 /// The IP packet of an untagged frame.
 pub(crate) fn without_link(frame: &[u8]) -> Option<&[u8]> {
     match frame.get(12..ETHERNET)? {
@@ -228,6 +335,9 @@ pub(crate) fn random(random: &mut Rng) -> Frame {
             frame[at] ^= 1 << random.u8(0..8);
         }
         20..40 => frame = tagged(&frame, random.usize(1..3)),
+        // Padding, or a packet that states to be shorter than it was.
+        40..50 => frame.extend(std::iter::repeat_n(random.u8(..), random.usize(1..30))),
+        50..60 => frame[17] = frame[17].wrapping_sub(random.u8(1..30)),
         _ => {}
     }
     frame

@@ -14,9 +14,17 @@ mod frames;
 )]
 mod memory;
 mod merged;
+#[path = "../../../flowkeep-core/tests/common/tunnels.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test crate that includes this uses a part of it"
+)]
+mod tunnels;
 
 use both::Both;
 use flowkeep_bpf::{Device, Hook};
+use flowkeep_core::Error;
 use flowkeep_core::rules::{Cilium18, Cilium119, RuleSet, Rules};
 use flowkeep_core::table::Statistic;
 
@@ -51,12 +59,36 @@ fn udp_echo_errors_fragments_and_tags() {
 }
 
 #[test]
+fn packets_that_are_not_what_they_look_like() {
+    let Some(mut both) = Both::new(64) else {
+        return;
+    };
+    for hook in HOOKS {
+        for frame in frames::deceptive() {
+            both.see(hook, Device::Ethernet, &frame);
+            both.compare();
+        }
+    }
+    // Each of these is met.
+    for error in [
+        Error::NetworkMalformed,
+        Error::TransportTruncated,
+        Error::TransportMalformed,
+        Error::FragmentUnknown,
+        Error::FragmentOverlap,
+        Error::QuoteTruncated,
+    ] {
+        assert_ne!(both.errors(error), 0, "{error}");
+    }
+}
+
+#[test]
 fn packets_without_a_link_header() {
     let Some(mut both) = Both::new(64) else {
         return;
     };
     for hook in HOOKS {
-        for frame in frames::mixture() {
+        for frame in frames::mixture().into_iter().chain(frames::deceptive()) {
             let Some(packet) = frames::without_link(&frame) else {
                 continue;
             };

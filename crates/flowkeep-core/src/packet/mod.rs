@@ -10,13 +10,16 @@ mod fragments;
 mod icmp;
 mod jumbo;
 mod link;
+mod measure;
 mod network;
 mod quote;
 mod transport;
+mod tunnel;
 
 pub use bounded::Bounded;
 pub use fragments::{FragmentKey, FragmentPorts, Fragments, NoFragments, later_fragment};
 pub use link::{Link, LinkType, link};
+pub use measure::{Counted, Frame, Layout, measure};
 pub use network::{Fragment, Network, OPEN, ipv4, ipv6, network};
 pub use quote::quoted;
 pub use transport::{Packet, protocol, tcp, tcp_or_udp, transport};

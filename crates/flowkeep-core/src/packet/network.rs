@@ -2,7 +2,7 @@
 
 use super::jumbo::jumbo;
 use super::transport::protocol;
-use super::{Bounded, Bytes};
+use super::{Bounded, Bytes, Layout};
 use crate::Error;
 use crate::rules::Rules;
 use crate::tuple::{Address, Family, Flags, Tuple};
@@ -46,6 +46,19 @@ impl Network {
             Family::V6 => Flags::IPV6,
         };
         Tuple::new(self.destination, self.source, 0, 0, self.protocol, flags)
+    }
+
+    /// Where the parts of the packet lie.
+    #[must_use]
+    #[inline(always)]
+    pub const fn layout(&self) -> Layout {
+        Layout {
+            start: self.start,
+            transport: self.transport,
+            length: self.length,
+            protocol: self.protocol,
+            jumbo_header: self.jumbo_header,
+        }
     }
 
     /// Whether it is no part of a packet: no fragment, or an atomic one (RFC 6946).
@@ -232,10 +245,13 @@ pub fn ipv6<R: Rules, B: Bytes + ?Sized>(bytes: &B, at: usize) -> Result<Network
         if R::CHECK_IP_HEADER {
             network.end = transport + usize::from(payload);
         }
-    } else if R::CHECK_IP_HEADER {
-        (network.length, network.jumbo_header) =
-            without_payload::<R, B>(bytes, protocol, transport)?;
-        if network.length != 0 {
+    } else {
+        match without_payload::<R, B>(bytes, protocol, transport) {
+            Ok(found) => (network.length, network.jumbo_header) = found,
+            Err(error) if R::CHECK_IP_HEADER => return Err(error),
+            Err(_) => {}
+        }
+        if R::CHECK_IP_HEADER && network.length != 0 {
             network.end = at + network.length as usize;
         }
     }

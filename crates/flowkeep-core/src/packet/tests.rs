@@ -70,9 +70,12 @@ fn tcp6() -> Tuple {
 #[test]
 fn a_whole_packet_of_each_family_is_read() {
     let udp = packet::<Flowkeep>(&[UDP4]).expect("well formed");
-    assert_eq!((udp.tuple, udp.length, udp.tcp_flags), (udp4(), 36, 0));
+    assert_eq!(
+        (udp.tuple, udp.layout.length, udp.tcp_flags),
+        (udp4(), 36, 0)
+    );
     let tcp = packet::<Flowkeep>(&[TCP6]).expect("well formed");
-    assert_eq!((tcp.tuple, tcp.length), (tcp6(), 60));
+    assert_eq!((tcp.tuple, tcp.layout.length), (tcp6(), 60));
     assert_eq!(tcp.tcp_flags, flags::SYN | flags::ACK);
 }
 
@@ -82,7 +85,7 @@ fn ipv4_options_are_stepped_over() {
     let with_options =
         "47000024 12340000 4011 0000 c0000201 c6336407 94040000 01010101 d431 0035 0008 0000";
     let parsed = packet::<Flowkeep>(&[with_options]).expect("well formed");
-    assert_eq!((parsed.tuple, parsed.length), (udp4(), 36));
+    assert_eq!((parsed.tuple, parsed.layout.length), (udp4(), 36));
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn a_contradictory_ipv4_header_is_malformed_where_headers_are_checked() {
     // Left open, as a sending host's capture of a packet that the card cuts shows it.
     let open = "45000000 12340000 4011 0000 c0000201 c6336407 d431 0035 0010 0000";
     let parsed = packet::<Flowkeep>(&[open]).expect("well formed");
-    assert_eq!((parsed.tuple, parsed.length), (udp4(), 0));
+    assert_eq!((parsed.tuple, parsed.layout.length), (udp4(), 0));
 }
 
 /// A packet with this next header, the addresses of [`TCP6`], and what follows the IPv6 header.

@@ -2,7 +2,7 @@
 
 use super::fragments::{fragmented, fragments_tracked};
 use super::icmp::{ICMP, ICMPV6, icmp};
-use super::{Bounded, Bytes, Fragments, Network};
+use super::{Bounded, Bytes, Fragments, Layout, Network};
 use crate::Error;
 use crate::rules::Rules;
 use crate::settings::Settings;
@@ -48,8 +48,8 @@ pub struct Packet {
     /// An ICMP error's quoted packet, as the tuple that its own packet had; `None` for everything
     /// else and under rules that do not relate by quotation.
     pub quote: Option<Tuple>,
-    /// Length of the IP packet as its header states it, in bytes; 0 where that leaves it open.
-    pub length: u32,
+    /// Where its parts lie, for [`measure`](super::measure()).
+    pub layout: Layout,
     /// Type and code of an ICMP packet that is not an echo; else 0.
     pub icmp: [u8; 2],
     /// The TCP flags; 0 for other protocols and for later fragments.
@@ -74,7 +74,7 @@ pub fn transport<R: Rules, B: Bytes + ?Sized>(
         tcp_flags: 0,
         quote: None,
         icmp: [0; 2],
-        length: network.length,
+        layout: network.layout(),
         later_fragment: false,
     };
     if let Some(fragment) = network.fragment
@@ -105,13 +105,17 @@ pub fn tcp_or_udp<R: Rules, B: Bytes + ?Sized>(
             let header = usize::from(offset >> 4) * 4;
             // Options may be in the second fragment: IPv4's header and this one may be longer than
             // the shortest fragment.
-            let needed = if network.is_whole() {
-                header
+            let (shortest, needed) = if network.is_whole() {
+                (TCP_HEADER, header)
             } else {
-                TCP_FLAGS
+                (TCP_FLAGS, TCP_FLAGS)
             };
             if header < TCP_HEADER || at + needed > network.end {
-                return Err(malformed_tcp(network));
+                return Err(if at + shortest > network.end {
+                    Error::TransportTruncated
+                } else {
+                    Error::TransportMalformed
+                });
             }
         }
     } else if R::CHECK_TRANSPORT_HEADER && at + UDP_HEADER > network.end {
@@ -128,21 +132,6 @@ const TCP_HEADER: usize = 20;
 const TCP_FLAGS: usize = 14;
 /// The SCTP common header (RFC 9260, 3.1).
 const SCTP_HEADER: usize = 12;
-
-/// What is wrong with a TCP header that does not fit.
-#[cold]
-fn malformed_tcp(network: &Network) -> Error {
-    let shortest = if network.is_whole() {
-        TCP_HEADER
-    } else {
-        TCP_FLAGS
-    };
-    if network.transport + shortest > network.end {
-        Error::TransportTruncated
-    } else {
-        Error::TransportMalformed
-    }
-}
 
 /// The header of a whole packet, or of a first fragment.
 ///

@@ -264,7 +264,8 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         let index = least as u32;
         let record = self.memory.record(index).ok_or(Refusal::Full)?;
         let before = StateWord(record.state.load());
-        if may_go::<M::Word>(before, self.evict, now) {
+        // It may also have become free since.
+        if before.free() || may_go::<M::Word>(before, self.evict, now) {
             return Ok(Chosen {
                 bucket: index / SLOTS as u32,
                 slot: index % SLOTS as u32,

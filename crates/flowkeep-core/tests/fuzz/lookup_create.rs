@@ -8,7 +8,7 @@ use bolero::{TypeGenerator, check, produce};
 use flowkeep_core::Error;
 use flowkeep_core::cilium::{Creation, State};
 use flowkeep_core::error::Refusal;
-use flowkeep_core::packet::{LinkType, NoFragments, Packet, parse, protocol};
+use flowkeep_core::packet::{Layout, LinkType, NoFragments, Packet, parse, protocol};
 use flowkeep_core::rules::{Cilium18, Cilium119, Default as Flowkeep, Rules};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{
@@ -165,7 +165,7 @@ impl<R: Rules> Run<'_, R> {
                     },
                     quote: (R::RELATE_BY_QUOTE && kind > 250).then_some(tuple.swapped()),
                     icmp: [0; 2],
-                    length: 100,
+                    layout: Layout::default(),
                     later_fragment: false,
                 };
                 self.show(&packet, direction(if service { 2 } else { way }));

@@ -48,10 +48,10 @@ fn essence(packet: Packet) -> impl PartialEq + std::fmt::Debug {
         tcp_flags,
         quote,
         icmp: [icmp_type, _],
-        length,
+        layout,
         later_fragment,
     } = packet;
-    (tuple, tcp_flags, quote, icmp_type, length, later_fragment)
+    (tuple, tcp_flags, quote, icmp_type, layout, later_fragment)
 }
 
 fn parsed<R: Rules>(bytes: &[u8], link_type: LinkType, settings: &Settings) {

@@ -1,9 +1,13 @@
 //! The parser against another one, and against packets that somebody has damaged.
 
 mod frames;
+mod measure;
 #[path = "../common/stated.rs"]
 #[allow(unreachable_pub, reason = "test crates share it")]
 mod stated;
+#[path = "../common/tunnels.rs"]
+#[allow(unreachable_pub, reason = "test crates share it")]
+mod tunnels;
 
 use bolero::{TypeGenerator, check};
 use etherparse::{Ipv6ExtensionSlice, NetSlice, SlicedPacket, TransportSlice};
@@ -133,7 +137,7 @@ fn well_formed_frames_are_read_as_another_parser_reads_them() {
             let packet = ours(&bytes, link).expect("it is well formed");
             let expected = theirs(&bytes, link).expect("it is well formed");
             assert_eq!((packet.tuple, packet.tcp_flags), expected);
-            assert_eq!(packet.length as usize, frame.ip_length());
+            assert_eq!(packet.layout.length as usize, frame.ip_length());
             assert!(!packet.later_fragment && packet.quote.is_none());
         });
 }

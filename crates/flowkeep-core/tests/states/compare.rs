@@ -6,7 +6,7 @@ use crate::flow::Flow;
 use crate::states::{self, Connection, Host, Model, Segment, Settings, State, Verdict};
 
 /// In milliseconds. Short ones, so that an exchange sees some end.
-const MACHINE: Timeouts = Timeouts {
+pub(crate) const MACHINE: Timeouts = Timeouts {
     syn_sent: 60_000,
     syn_recv: 50_000,
     established: 400_000,
@@ -34,7 +34,7 @@ const MODEL: states::Timeouts = states::Timeouts {
 /// Both, side by side.
 pub(crate) struct Pair {
     pub(crate) model: Model,
-    machine: Flow,
+    pub(crate) machine: Flow,
     policy: Policy,
 }
 
@@ -134,7 +134,8 @@ impl Pair {
     }
 }
 
-fn of(segment: &Segment) -> tcp::Segment {
+/// The segment in the machine's words.
+pub(crate) fn of(segment: &Segment) -> tcp::Segment {
     let flag = |set: bool, flag: u16| if set { flag } else { 0 };
     let sacked = segment
         .highest_sack()

@@ -91,6 +91,25 @@ impl Flow {
         judgement
     }
 
+    /// The record's words and state bits.
+    #[allow(
+        dead_code,
+        reason = "each test crate that includes this uses a part of it"
+    )]
+    pub(crate) fn record(&self) -> Option<(Words, u8)> {
+        self.record
+            .as_ref()
+            .map(|record| (record.words, record.state_bits))
+    }
+
+    #[allow(
+        dead_code,
+        reason = "each test crate that includes this uses a part of it"
+    )]
+    pub(crate) fn originator(&self) -> Option<Host> {
+        self.record.as_ref().map(|record| record.originator)
+    }
+
     /// The connection as the originator sees it, who that is, and when it expires.
     pub(crate) fn entry(&self) -> Option<(Connection, Host, u32)> {
         let record = self.record.as_ref()?;

@@ -159,7 +159,12 @@ impl Endpoint {
     /// An ACK with what it has to say: the window never takes back what it has allowed.
     fn segment(&mut self, seq: u32, len: u32, sack: bool) -> Segment {
         let mut segment = self.plain();
-        segment.seq = seq;
+        // As Linux has it: an ACK does not begin beyond the window.
+        segment.seq = if len == 0 && after(seq, self.edge) {
+            self.edge
+        } else {
+            seq
+        };
         segment.len = len;
         let offered = u32::from(self.window) << self.shift;
         let edge = self.expected.wrapping_add(offered);
@@ -211,7 +216,8 @@ impl Endpoint {
             self.shift = own;
             self.peer_shift = peer;
         }
-        self.edge = self.next.wrapping_add(u32::from(segment.win));
+        let first = self.isn.wrapping_add(1);
+        self.edge = first.wrapping_add(u32::from(segment.win));
     }
 
     fn receive(&mut self, segment: &Segment, sack: bool) -> Vec<Segment> {
@@ -470,7 +476,7 @@ impl Endpoint {
                 };
                 Some(self.segment(self.next, 0, sack))
             }
-            28 if self.fin.is_none() && random.u8(..4) == 0 => {
+            28 if self.fin.is_none() && after(self.edge, self.next) && random.u8(..4) == 0 => {
                 let mut segment = self.segment(self.next, 0, sack);
                 segment.fin = true;
                 self.fin = Some(self.next);

@@ -1,6 +1,6 @@
 //! A flood of SYNs churns unanswered slots and nothing else.
 
-use flowkeep_core::packet::{Packet, tcp};
+use flowkeep_core::packet::{Layout, Packet, tcp};
 use flowkeep_core::rules::Default as Rules;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{BucketTable, HostBounds, SLOTS, Table};
@@ -27,7 +27,7 @@ fn packet(tuple: Tuple, tcp_flags: u8) -> Packet {
         tcp_flags,
         quote: None,
         icmp: [0; 2],
-        length: 40,
+        layout: Layout::default(),
         later_fragment: false,
     }
 }

@@ -1,4 +1,4 @@
-//! The bytes of a capture that have been read and not yet parsed.
+//! The bytes of a capture that were read and are not parsed yet.
 
 use std::io::{self, ErrorKind, Read};
 #[cfg(target_os = "linux")]
@@ -9,8 +9,8 @@ use super::source::{Counting, Progress};
 #[cfg(target_os = "linux")]
 use super::windows::Windows;
 
-/// Bytes that a new buffer holds. Between 128 KiB and 1 MiB the size makes no difference to the
-/// speed; 64 KiB is slower.
+/// The capacity of a new buffer in bytes. From 128 KiB to 1 MiB the speed is the same; with 64 KiB it
+/// is lower.
 const CAPACITY: usize = 256 * 1024;
 
 /// A window that slides over a stream or a file.
@@ -45,7 +45,7 @@ impl Buffer {
         }
     }
 
-    /// Over a file that is mapped.
+    /// A buffer over a mapped file.
     #[cfg(target_os = "linux")]
     pub(super) fn mapped(windows: Windows, progress: Progress) -> Self {
         let end = windows.bytes().len();
@@ -67,7 +67,7 @@ impl Buffer {
         }
     }
 
-    /// What was read and not yet consumed.
+    /// The bytes that were read and not consumed yet.
     #[inline]
     pub(super) fn filled(&self) -> &[u8] {
         &self.bytes()[self.start..self.end]
@@ -79,7 +79,7 @@ impl Buffer {
         self.offset
     }
 
-    /// Takes the first `count` of the filled bytes out and returns them. There must be so many.
+    /// Consumes and returns the first `count` of the filled bytes. There must be that many.
     #[inline]
     pub(super) fn consume(&mut self, count: usize) -> &[u8] {
         let start = self.start;
@@ -92,9 +92,9 @@ impl Buffer {
         &self.bytes()[start..self.end][..count]
     }
 
-    /// Reads on, with room for at least `missing` more bytes; false at the end of the stream.
+    /// Reads more bytes, into space for at least `missing`. Returns false at the end of the stream.
     ///
-    /// It asks a stream once: a pipe's bytes are worth parsing as they come.
+    /// A stream is read once, so that what a pipe has is parsed at once.
     pub(super) fn read_more(&mut self, missing: usize) -> io::Result<bool> {
         #[cfg(target_os = "linux")]
         if let Backing::File { windows, progress } = &mut self.backing {
@@ -127,7 +127,7 @@ impl Buffer {
         }
     }
 
-    /// Reads on a file that can't be mapped any longer.
+    /// Continues to read a file that can't be mapped any longer.
     #[cfg(target_os = "linux")]
     fn read_instead(&mut self) -> io::Result<()> {
         let nothing = Self::new(Box::new(io::empty()));
@@ -139,7 +139,7 @@ impl Buffer {
         } = std::mem::replace(self, nothing);
         self.offset = offset;
         if let Backing::File { windows, progress } = backing {
-            // What is at hand is read once more.
+            // The rest of the window is read again.
             progress.take_back((end - start) as u64);
             let position = windows.position(start);
             let mut file = windows.into_file()?;

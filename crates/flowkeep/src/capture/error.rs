@@ -5,9 +5,9 @@ use std::io;
 
 use super::link::link_type_name;
 
-/// Reading a capture failed at some point; what came before it has been handed out.
+/// Reading a capture failed at some point. Everything before it was returned.
 #[derive(Debug, thiserror::Error)]
-#[error("{}{problem}", Place { file, offset: *offset, compressed: *compressed })]
+#[error("{}{problem}", Location { file, offset: *offset, compressed: *compressed })]
 pub struct Error {
     /// The file's name as given; `-` is standard input.
     pub file: String,
@@ -37,7 +37,7 @@ pub enum Problem {
     /// The file is something else.
     #[error("not a pcap or pcapng capture: {0}")]
     NotACapture(String),
-    /// A version of the format that nobody has defined.
+    /// An undefined version of the format.
     #[error("{format} version {major}.{minor} is not supported")]
     Version {
         /// The format's name.
@@ -47,7 +47,7 @@ pub enum Problem {
         /// Its minor version.
         minor: u16,
     },
-    /// The file ends before something that it has begun.
+    /// The file ends within something.
     #[error(
         "the file ends in the middle of a {what}: at least {missing} more bytes should follow \
          (cut off, or still being written)"
@@ -58,20 +58,20 @@ pub enum Problem {
         /// Bytes known to be missing.
         missing: usize,
     },
-    /// A length that no writer would write: the file is corrupt here, or before.
+    /// An impossible length: the file is corrupt here or before.
     #[error("impossible length of a {what}: {length} bytes (limit {limit})")]
     ImpossibleLength {
         /// `packet` or `block`.
         what: &'static str,
         /// The length stated.
         length: u64,
-        /// The greatest length accepted.
+        /// The largest accepted length.
         limit: u64,
     },
     /// A block that contradicts itself.
     #[error("corrupt pcapng block: {0}")]
     CorruptBlock(&'static str),
-    /// A packet of an interface that no block has described.
+    /// A packet of an interface without a description.
     #[error("packet of interface {interface}, but only {described} are described")]
     UnknownInterface {
         /// The interface's number, counted from 0.
@@ -79,12 +79,12 @@ pub enum Problem {
         /// How many interfaces the section has described so far.
         described: usize,
     },
-    /// A link type whose headers Flowkeep does not know.
+    /// An unsupported link type.
     #[error("link type {} is not supported", NamedLinkType(*.0))]
     UnknownLinkType(u32),
 }
 
-/// Something odd that did not stop the reading.
+/// An oddity that did not end reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// The file's name as given.
@@ -93,7 +93,7 @@ pub struct Notice {
     pub offset: u64,
     /// Whether the file is compressed.
     pub compressed: bool,
-    /// How many packets it concerns.
+    /// How many packets have it.
     pub packets: u64,
     /// What is odd.
     pub oddity: Oddity,
@@ -103,16 +103,16 @@ pub struct Notice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Oddity {
-    /// Their time is impossible: a fraction of a whole second or more, or a time that nanoseconds
-    /// since 1970 cannot hold in 64 bits. The time was clamped and the packets were handed out.
+    /// Their time is impossible: its fraction is a second or more, or 64 bits cannot hold it in
+    /// nanoseconds since 1970. The time was clamped, and the packets were returned.
     ImpossibleTime,
-    /// They come from an interface of this link type, which Flowkeep does not know. They were
-    /// skipped; those of other interfaces were not.
+    /// Their interface has this link type, which is not supported. They were skipped; packets of
+    /// other interfaces were not.
     UnknownLinkType(u32),
 }
 
 impl Oddity {
-    /// Whether packets were left out.
+    /// Whether packets were skipped.
     #[must_use]
     pub const fn loses_packets(self) -> bool {
         matches!(self, Self::UnknownLinkType(_))
@@ -121,7 +121,7 @@ impl Oddity {
 
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = Place {
+        let place = Location {
             file: &self.file,
             offset: Some(self.offset),
             compressed: self.compressed,
@@ -144,14 +144,14 @@ impl fmt::Display for Notice {
     }
 }
 
-/// `FILE: byte OFFSET: `, as the beginning of a message.
-struct Place<'a> {
+/// The beginning of a message: `FILE: byte OFFSET: `.
+struct Location<'a> {
     file: &'a str,
     offset: Option<u64>,
     compressed: bool,
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for Location<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = if self.file == "-" {
             "standard input"

@@ -2,10 +2,10 @@
 
 use flowkeep_core::packet::LinkType;
 
-/// The link type of a number in a capture file; None if Flowkeep does not know its headers.
+/// The link type for a number in a capture file; `None` if it is not supported.
 ///
-/// 12 and 14 are what some systems' `DLT_RAW` is: files written before the registry existed, or
-/// past it, have them where 101 belongs.
+/// 12 and 14 are `DLT_RAW` of some systems. Files that were written without the registry have them
+/// instead of 101.
 pub(super) const fn link_type(number: u32) -> Option<LinkType> {
     Some(match number {
         0 | 108 => LinkType::BsdLoopback,
@@ -22,7 +22,7 @@ pub(super) const fn link_type(number: u32) -> Option<LinkType> {
     })
 }
 
-/// The registry's name of a link type that captures of IP networks may have.
+/// The registry's name for a link type that captures of IP networks may have.
 pub(super) fn link_type_name(number: u32) -> Option<&'static str> {
     NAMES
         .iter()

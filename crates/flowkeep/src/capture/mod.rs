@@ -1,8 +1,8 @@
 //! Reading captures: pcap and pcapng, plain or compressed, from a file or a stream.
 //!
-//! [`Reader`] goes through a capture once, in a buffer of fixed size, and lends out one
-//! [`Frame`] after the other. It takes both byte orders, microseconds and nanoseconds, several
-//! sections and interfaces, and unpacks gzip (several members too) and zstd by itself.
+//! [`Reader`] reads a capture once, through a buffer of fixed size, and lends one [`Frame`] after the
+//! other. It supports both byte orders, microseconds and nanoseconds, several sections and
+//! interfaces, and decompresses gzip (with several members) and zstd.
 //!
 //! ```no_run
 //! use flowkeep::capture::Reader;
@@ -14,8 +14,8 @@
 //! # Ok::<(), flowkeep::capture::Error>(())
 //! ```
 //!
-//! The formats are draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng; `pcap-parser` parses
-//! them, this module feeds it and judges what it finds. Whatever the input, nothing here panics.
+//! The formats are draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. `pcap-parser` parses them;
+//! this module reads the bytes and checks the result. No input makes it panic.
 
 mod buffer;
 mod error;
@@ -41,23 +41,23 @@ use self::pcap::Pcap;
 use self::pcapng::Pcapng;
 use crate::connection::Timestamp;
 
-/// The longest packet that is believed, unless the capture says that it has longer ones: libpcap's
-/// greatest snapshot length.
+/// The longest accepted packet, unless the capture has a larger snapshot length: libpcap's largest
+/// one.
 const LONGEST_PACKET: u32 = 256 * 1024;
 
-/// The longest packet or block that is ever believed; the buffer grows no further.
+/// The longest packet or block that is ever accepted. The buffer does not grow beyond it.
 const LONGEST_BLOCK: u32 = 16 * 1024 * 1024;
 
 /// One captured packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// What its first header is.
+    /// The type of its first header.
     pub link: LinkType,
     /// When it was captured.
     pub time: Timestamp,
     /// Its length on the wire in bytes, link header included.
     pub wire_length: u32,
-    /// What was captured of it.
+    /// The part that was captured.
     pub data: &'a [u8],
 }
 
@@ -69,7 +69,7 @@ pub struct Reader {
     buffer: Buffer,
     format: Format,
     notices: Vec<Notice>,
-    /// Nothing more is to come: the end was reached, or an error told.
+    /// The end was reached, or an error was returned.
     ended: bool,
 }
 
@@ -78,35 +78,35 @@ enum Format {
     Pcapng(Pcapng),
 }
 
-/// What a format made of the bytes at hand.
+/// What a format found in the bytes that were read.
 enum Step {
     /// A packet.
     Packet(Packet),
-    /// So many bytes hold nothing of interest.
+    /// Bytes without a packet, by their number.
     Skip(usize),
-    /// At least so many more bytes are needed, for what this names.
+    /// More bytes are needed: at least this many, for what is named.
     More(usize, &'static str),
-    /// So many bytes hold a packet of an interface with this unknown link type.
+    /// Bytes of a packet, by their number, of an interface with this unsupported link type.
     Unknown(usize, u32),
 }
 
-/// A packet within the bytes at hand.
+/// A packet in the bytes that were read.
 struct Packet {
-    /// Length of everything that belongs to it.
+    /// The length of its record or block.
     size: usize,
-    /// Where in there its captured bytes begin, and how many there are.
+    /// Where its captured bytes begin in the record, and their number.
     data: usize,
     captured: usize,
     wire_length: u32,
     link: LinkType,
     /// Nanoseconds since 1970.
     time: u64,
-    /// `time` was impossible and is clamped.
+    /// `time` was impossible and was clamped.
     clamped: bool,
 }
 
 impl Packet {
-    /// The packet's frame; `record` is everything that belongs to it.
+    /// The packet's frame. `record` is its record or block.
     #[inline(always)]
     fn frame<'a>(&self, record: &'a [u8]) -> Frame<'a> {
         Frame {
@@ -122,15 +122,15 @@ impl Reader {
     /// Opens a capture file; `-` is standard input.
     ///
     /// # Errors
-    /// If it cannot be read, is empty, is no capture, or has a link type that is not known.
+    /// If it cannot be read, is empty, is not a capture, or has an unsupported link type.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::open_or_map(path.as_ref(), false)
     }
 
-    /// As [`Self::open`], for callers that don't pause while they have a frame in hand: on Linux, a
-    /// file is mapped rather than copied if nobody has it open for writing and the caller may take
-    /// a lease on it (see fcntl(2): it owns the file, or has CAP_LEASE). Somebody who then opens it
-    /// for writing is made to wait for as long as it takes to read a few megabytes.
+    /// As [`Self::open`], for callers that do not pause between frames. On Linux, the file is mapped
+    /// instead of copied if no process has it open for writing and the caller may take a lease on
+    /// it (see fcntl(2): it owns the file, or has CAP_LEASE). A process that then opens the file for
+    /// writing waits until a few megabytes are read.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -160,7 +160,7 @@ impl Reader {
         }
     }
 
-    /// Reads a capture from any stream; `name` stands for it in messages.
+    /// Reads a capture from a stream, which is called `name` in messages.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -205,14 +205,13 @@ impl Reader {
         }
     }
 
-    /// The next packet; None at the end, and after an error.
+    /// The next packet; `None` at the end, and after an error.
     ///
     /// # Errors
-    /// The first thing that makes it impossible to read on. All packets before it have been
-    /// handed out.
+    /// The first error that ends reading. All packets before it were returned.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Error> {
-        // The short way of nearly all packets.
+        // The fast path, for nearly all packets.
         if let Format::Pcap(pcap) = &self.format
             && let Some(packet) = pcap.plain(self.buffer.filled())
         {
@@ -237,19 +236,19 @@ impl Reader {
         }
     }
 
-    /// What was odd so far, in the order first seen.
+    /// The oddities so far, in the order in which they were first seen.
     #[must_use]
     pub fn notices(&self) -> &[Notice] {
         &self.notices
     }
 
-    /// How much of the file has been read; may be watched while the reader is in use.
+    /// How much of the file was read, which can be observed while the reader is used.
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.progress.clone()
     }
 
-    /// Finds the next packet but leaves it in the buffer.
+    /// Finds the next packet without consuming it.
     #[inline]
     fn next_packet(&mut self) -> Result<Option<Packet>, Problem> {
         while !self.ended {
@@ -306,7 +305,8 @@ impl Reader {
 }
 
 impl Format {
-    /// Tells the format by its first four bytes. A pcap header is read, a pcapng one only seen.
+    /// Recognizes the format by its first four bytes. The header of a pcap file is consumed, that of a
+    /// pcapng file is not.
     fn detect(buffer: &mut Buffer) -> Result<Self, Problem> {
         loop {
             let data = buffer.filled();
@@ -337,7 +337,7 @@ impl Format {
     }
 }
 
-/// A file that is no capture, described by its first four bytes.
+/// Describes a file that is not a capture by its first four bytes.
 #[cold]
 fn foreign(data: &[u8]) -> Problem {
     const KNOWN: &[(&[u8], &str)] = &[

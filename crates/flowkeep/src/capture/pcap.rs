@@ -16,22 +16,22 @@ pub(super) struct Pcap {
     link: LinkType,
     /// Nanoseconds in one unit of a record's fraction of a second.
     unit: u32,
-    /// The greatest such fraction.
+    /// The largest such fraction.
     last: u32,
     longest: u32,
 }
 
-/// How records are laid out.
+/// The layout of records.
 #[derive(Clone, Copy)]
 enum Records {
     LittleEndian,
     BigEndian,
-    /// Little-endian with 8 more bytes in the header, as patched kernels wrote about 1999.
+    /// Little-endian with 8 more bytes in the header, as some kernels of about 1999 wrote it.
     Modified,
 }
 
 impl Pcap {
-    /// Reads the file's header: itself and its size, or how many bytes are missing.
+    /// Reads the file's header. Returns the format and the header's size, or how many bytes are missing.
     pub(super) fn begin(data: &[u8]) -> Result<Result<(Self, usize), usize>, Problem> {
         let header = match parse_pcap_header(data) {
             Ok((_, header)) => header,
@@ -45,7 +45,7 @@ impl Pcap {
                 minor: header.version_minor,
             });
         }
-        // The upper bits tell about frame check sequences.
+        // The upper bits are about frame check sequences.
         let number = header.network.0.cast_unsigned() & 0x03ff_ffff;
         let link = link_type(number).ok_or(Problem::UnknownLinkType(number))?;
         let unit = if header.is_nanosecond_precision() {
@@ -69,8 +69,8 @@ impl Pcap {
         Ok(Ok((pcap, header.size())))
     }
 
-    /// The record at the beginning of `data`, if it is whole and as it should be: else
-    /// [`Self::step`] tells what it is.
+    /// The record at the beginning of `data`, if it is complete and valid. If not, [`Self::step`] finds
+    /// out what it is.
     #[inline(always)]
     pub(super) fn plain(&self, data: &[u8]) -> Option<Packet> {
         let Records::LittleEndian = self.records else {
@@ -89,7 +89,7 @@ impl Pcap {
             size,
             data: size - captured,
             captured,
-            // A writer that knows no better writes 0.
+            // Some writers write 0.
             wire_length: record.origlen.max(record.caplen),
             link: self.link,
             time: u64::from(record.ts_sec) * 1_000_000_000
@@ -123,7 +123,7 @@ impl Pcap {
             Ok((_, record)) => Err(self.too_long(u64::from(record.caplen))),
             Err(Err::Incomplete(needed)) => {
                 let missing = missing(needed);
-                // With the record's header at hand, `missing` tells of its data.
+                // The header was read, so `missing` is about the data.
                 let header = match self.records {
                     Records::LittleEndian | Records::BigEndian => 16,
                     Records::Modified => 24,
@@ -135,7 +135,7 @@ impl Pcap {
                 }
                 Ok(Step::More(missing, "packet"))
             }
-            // The parser knows no other error for a record; were there one, it is the length.
+            // The parser returns no other error for a record; a new one would be about the length.
             Err(_) => Err(self.too_long(data.len() as u64)),
         }
     }
@@ -150,13 +150,13 @@ impl Pcap {
     }
 }
 
-/// The longest packet to believe in a capture of this snapshot length. Writers exceed a small one
-/// (a merged capture has the first file's) and state any large one for "no limit".
+/// The longest accepted packet in a capture with this snapshot length. Packets may exceed a small one
+/// (a merged capture has that of the first file), and a large one means "no limit".
 pub(super) fn longest(snaplen: u32) -> u32 {
     snaplen.clamp(LONGEST_PACKET, LONGEST_BLOCK)
 }
 
-/// Bytes that the parser lacks; it always knows.
+/// The number of bytes that the parser is missing, which it always knows.
 pub(super) fn missing(needed: Needed) -> usize {
     match needed {
         Needed::Size(size) => size.get(),

@@ -13,30 +13,29 @@ use super::link::link_type;
 use super::pcap::{longest, missing};
 use super::{LONGEST_BLOCK, Packet, Problem, Step};
 
-/// Whether a file begins with a section header block, whose type reads the same in both byte
-/// orders.
+/// Whether a file begins with a section header block. Its type is the same in both byte orders.
 pub(super) fn begins(data: &[u8]) -> bool {
     data.starts_with(&SHB_MAGIC.to_le_bytes())
 }
 
-/// Interfaces that a section may describe. No machine has so many; a file that does would only
-/// fill memory.
+/// How many interfaces a section may describe. No machine has more; a file with more would fill
+/// memory.
 const MOST_INTERFACES: usize = 65_536;
 
-/// A pcapng file: what the blocks so far told about those to come.
+/// A pcapng file: what the blocks so far said about later ones.
 pub(super) struct Pcapng {
     big_endian: bool,
     interfaces: Vec<Interface>,
-    /// Time of the last packet: for packets that have none, or an impossible one.
+    /// The time of the last packet, for packets without a time or with an impossible one.
     last: u64,
 }
 
 /// An interface of the current section.
 struct Interface {
-    /// The link type, or the number of one that is not known.
+    /// The link type, or the number of an unsupported one.
     link: Result<LinkType, u32>,
     snaplen: u32,
-    /// The longest packet to believe.
+    /// The longest accepted packet.
     longest: u32,
     clock: Clock,
 }
@@ -68,7 +67,7 @@ impl Pcapng {
         if block.block_len1 != block.block_len2 {
             return Err(Problem::CorruptBlock("its two lengths differ"));
         }
-        // From here on the whole block is there: what is missing is missing in the block.
+        // The whole block was read, so what is missing is missing in the block.
         let block_data = &data[..data.len() - rest.len()];
         let block_type = if self.big_endian {
             block.block_type.swap_bytes()
@@ -123,9 +122,8 @@ impl Pcapng {
         Ok(Step::Skip(block.len()))
     }
 
-    /// Reads the five words before a packet's data here rather than with
-    /// `parse_enhancedpacketblock_*`: that makes a `Vec` of the options, even of a packet with
-    /// only its flags, which takes 74 ns a packet where this takes 27.
+    /// Reads the five words before a packet's data. `parse_enhancedpacketblock_*` of pcap-parser
+    /// allocates a `Vec` for the options and takes 74 ns a packet; this takes 27.
     #[inline]
     fn enhanced_packet(&mut self, contents: &[u8], size: usize) -> Result<Step, Problem> {
         let (words, data) = contents.split_first_chunk::<20>().ok_or_else(corrupt)?;
@@ -167,7 +165,7 @@ impl Pcapng {
         }))
     }
 
-    /// A packet without a time: that of the packet before it stands in.
+    /// A packet without a time, which gets that of the packet before it.
     fn simple_packet(&self, block: &[u8]) -> Result<Step, Problem> {
         let parsed = if self.big_endian {
             parse_simplepacketblock_be(block)
@@ -180,8 +178,8 @@ impl Pcapng {
             Ok(link) => link,
             Err(number) => return Ok(Step::Unknown(block.len(), number)),
         };
-        // The block does not state how much was captured: what the snapshot length allows, and
-        // 0 is no limit. Padding follows.
+        // The block does not say how much was captured: as much as the snapshot length allows, and
+        // 0 means no limit. Padding follows.
         let limit = match interface.snaplen {
             0 => packet.origlen,
             snaplen => packet.origlen.min(snaplen),
@@ -208,7 +206,7 @@ impl Pcapng {
     }
 }
 
-/// A block that is not all there, or that the parser refuses.
+/// A block that is incomplete, or that the parser rejects.
 #[cold]
 fn incomplete(data: &[u8], error: Err<PcapError<&[u8]>>) -> Result<Step, Problem> {
     match error {
@@ -249,7 +247,7 @@ struct Clock {
 enum Unit {
     Times(u128),
     Part(u128),
-    /// A second halved so many times.
+    /// A second, halved this many times.
     Halved(u8),
 }
 
@@ -268,14 +266,14 @@ impl Clock {
             unit: match exponent {
                 _ if description.if_tsresol & 0x80 != 0 => Unit::Halved(exponent),
                 0..=9 => Unit::Times(10_u128.pow(u32::from(9 - exponent))),
-                // No tick count of 64 bits makes a nanosecond of units smaller than these.
+                // In smaller units 64 bits of ticks are less than a nanosecond.
                 _ => Unit::Part(10_u128.pow(u32::from(exponent - 9).min(38))),
             },
             offset: i128::from(seconds) * 1_000_000_000,
         }
     }
 
-    /// Nanoseconds since 1970; None if 64 bits do not hold them.
+    /// Nanoseconds since 1970; `None` if 64 bits cannot hold them.
     #[inline]
     fn nanoseconds(&self, ticks: u64) -> Option<u64> {
         let ticks = u128::from(ticks);
@@ -319,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn times_out_of_range_are_told() {
+    fn times_out_of_range_are_none() {
         assert_eq!(clock(Unit::Times(1), -2).nanoseconds(1_000_000_007), None);
         assert_eq!(
             clock(Unit::Times(1_000_000_000), i64::MAX).nanoseconds(u64::MAX),

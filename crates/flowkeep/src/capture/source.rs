@@ -1,4 +1,4 @@
-//! Where a capture's bytes come from: a file or standard input, as it is or compressed.
+//! The source of a capture's bytes: a file or standard input, plain or compressed.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, ErrorKind, Read};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
-/// Counts the bytes read from a file before any decompression, to show progress against its size.
+/// Counts the bytes read from a file, before decompression, to compare them with its size.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<AtomicU64>);
 
@@ -47,7 +47,7 @@ impl<R: Read> Read for Counting<R> {
     }
 }
 
-/// A stream of capture bytes, unpacked.
+/// A stream of decompressed bytes.
 pub(super) struct Source {
     pub(super) bytes: Box<dyn Read + Send>,
     pub(super) compressed: bool,
@@ -66,7 +66,7 @@ pub(super) fn open(path: &Path) -> io::Result<Source> {
 const GZIP: &[u8] = &[0x1f, 0x8b]; // RFC 1952 section 2.3.1
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd]; // RFC 8878 section 3.1.1
 
-/// The windows of a file that can be mapped, and is not compressed.
+/// The windows of a file; `None` if it is compressed or cannot be mapped.
 #[cfg(target_os = "linux")]
 pub(super) fn map(path: &Path) -> Option<super::windows::Windows> {
     let windows = super::windows::Windows::new(&File::open(path).ok()?)?;
@@ -74,7 +74,7 @@ pub(super) fn map(path: &Path) -> Option<super::windows::Windows> {
     (!magic.starts_with(GZIP) && !magic.starts_with(ZSTD)).then_some(windows)
 }
 
-/// Looks at the first bytes and puts a decompressor in front if they ask for one.
+/// Adds a decompressor if the first bytes are those of a compressed file.
 pub(super) fn unpack(inner: impl Read + Send + 'static) -> io::Result<Source> {
     let progress = Progress::default();
     let mut inner = Counting::new(inner, progress.clone());

@@ -1,4 +1,4 @@
-//! Captures made here, good and bad.
+//! Tests with valid and invalid captures.
 
 use std::io::{Cursor, Write};
 
@@ -377,7 +377,7 @@ fn corrupt_blocks_stop_the_reading() {
 }
 
 #[test]
-fn impossible_times_are_clamped_and_told_once() {
+fn impossible_times_are_clamped_and_reported_once() {
     let mut file = pcap_header(Little, NANO, 1);
     file.extend(record(Little, 1, 999_999_999, 1, b"a"));
     file.extend(record(Little, 2, 1_000_000_000, 1, b"b"));

@@ -1,24 +1,30 @@
 //! `flowkeep replay`.
 
 use std::cell::RefCell;
+use std::fs;
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use clap::error::ErrorKind;
 use flowkeep::capture::{Error, Reader};
 use flowkeep::replay::{Options, Replay};
 
 use super::arguments;
 use super::exit_code;
 use super::progress::Progress;
-use super::sink::Sink;
+use super::sink::{Sink, wrong};
 
 /// Packets between two looks at the progress.
 const PACKETS_PER_UPDATE: u64 = 16_384;
 
 pub(super) fn run(arguments: &arguments::Replay) -> ExitCode {
     let live = arguments.events && arguments.files.iter().any(|file| file == Path::new("-"));
+    if let Some(capture) = overwritten(arguments) {
+        let message = format!("--save would overwrite the capture {}", capture.display());
+        wrong("replay", ErrorKind::ArgumentConflict, &message);
+    }
     let sink = match Sink::new("replay", &arguments.listing, arguments.events, live) {
         Ok(sink) => RefCell::new(sink),
         Err(error) => return exit_code(Err(error)),
@@ -69,6 +75,14 @@ pub(super) fn run(arguments: &arguments::Replay) -> ExitCode {
         ExitCode::SUCCESS if !whole => ExitCode::FAILURE,
         code => code,
     }
+}
+
+/// The capture that `--save` would overwrite, by whatever name, if there is one.
+fn overwritten(arguments: &arguments::Replay) -> Option<&Path> {
+    let table = fs::canonicalize(arguments.save.as_ref()?).ok()?;
+    let is_table = |file: &Path| fs::canonicalize(file).is_ok_and(|file| file == table);
+    let mut files = arguments.files.iter().map(PathBuf::as_path);
+    files.find(|file| is_table(file))
 }
 
 /// Replays one capture. Returns false if some of its packets could not be read.

@@ -23,7 +23,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// The connection of an entry; nothing if it is not to be shown.
+    /// The connection of an entry; `None` if it is not to be shown.
     pub(crate) fn connection(
         &self,
         tuple: &Tuple,
@@ -42,14 +42,13 @@ impl View {
 
     /// Describes a connection.
     pub(crate) fn describe(&self, flow: &FlowSummary, icmp_errors: Vec<IcmpError>) -> Connection {
-        let refused = self.icmp_refuses && icmp_errors.iter().any(|error| error.kind().refuses());
         let [originator, responder] = ends(&flow.tuple);
         let [ours, theirs] = flow.sides();
         Connection {
             protocol: flow.tuple.protocol(),
             originator,
             responder,
-            state: ConnectionState::of(flow, refused),
+            state: self.state(flow, &icmp_errors),
             expired: flow.lifetime < self.now && !flow.is_retired(&self.clock),
             originator_flags: ours.tcp_flags,
             responder_flags: theirs.tcp_flags,
@@ -59,6 +58,13 @@ impl View {
             end: self.clock.of_tick(flow.last_seen),
             icmp_errors,
         }
+    }
+
+    /// The state of a connection, with the ICMP errors about it.
+    #[inline(always)]
+    pub(super) fn state(&self, flow: &FlowSummary, icmp_errors: &[IcmpError]) -> ConnectionState {
+        let refused = self.icmp_refuses && icmp_errors.iter().any(|error| error.kind().refuses());
+        ConnectionState::of(flow, refused)
     }
 
     /// When the timeout of a connection passes, or passed.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flowkeep_core::table::{BucketTable, Memory};
 
-use super::{Connection, ConnectionState, FlowSummary, Timestamp, View, ends};
+use super::{Connection, ConnectionState, FlowSummary, IcmpErrors, Timestamp, View, ends};
 use crate::filter::Filter;
 
 /// How many connections there are, and what packets they came from.
@@ -85,14 +85,15 @@ pub(crate) fn census<M: Memory>(table: &BucketTable<M>, now: u32) -> Census {
     census
 }
 
-/// Calls `each` for every connection that matches the filter, in the order of their starts. With
-/// `summarize` the summary counts all connections.
+/// Calls `each` for every connection that matches the filter, in the order of their starts, with the
+/// ICMP errors about it. With `summarize` the summary counts all connections.
 ///
 /// Other processors may use the table meanwhile: a connection that is created or removed during
 /// the call may be missed.
 pub(crate) fn for_each<M: Memory>(
     table: &BucketTable<M>,
     view: &View,
+    icmp_errors: &IcmpErrors,
     filter: &Filter,
     summarize: bool,
     mut each: impl FnMut(&Connection),
@@ -117,7 +118,7 @@ pub(crate) fn for_each<M: Memory>(
         if !view.shows(&flow) {
             continue;
         }
-        let state = ConnectionState::of(&flow, false);
+        let state = view.state(&flow, icmp_errors.about(&flow));
         tally.count(tuple.protocol(), state);
         if filter.matches_state(state) && filter.matches_ends(tuple.protocol(), ends(&tuple)) {
             order.push((entry.created, index));
@@ -129,10 +130,11 @@ pub(crate) fn for_each<M: Memory>(
         let found = table
             .at(index)
             .filter(|(_, _, entry)| entry.created == created);
-        if let Some((_, tuple, entry)) = found
-            && let Some(connection) = view.connection(&tuple, &entry, Vec::new())
-        {
-            each(&connection);
+        if let Some((_, tuple, entry)) = found {
+            let errors = icmp_errors.about(&FlowSummary::new(&tuple, &entry));
+            if let Some(connection) = view.connection(&tuple, &entry, errors.to_vec()) {
+                each(&connection);
+            }
         }
     }
     tally.into()

@@ -13,6 +13,7 @@
 mod clock;
 mod describe;
 mod event;
+mod icmp_errors;
 mod listing;
 mod state;
 mod summary;
@@ -25,6 +26,7 @@ pub use self::state::ConnectionState;
 pub(crate) use self::{
     clock::{SECOND, TableClock},
     describe::View,
+    icmp_errors::IcmpErrors,
     listing::{census, for_each},
     summary::{FlowList, FlowSummary, ends},
 };

@@ -9,7 +9,9 @@ use flowkeep_core::settings::Settings;
 
 use super::interface::{self, Mode};
 use super::{Error, Folder, Totals};
-use crate::connection::{self, Connection, SECOND, Summary, TableClock, Timestamp, View};
+use crate::connection::{
+    self, Connection, IcmpErrors, SECOND, Summary, TableClock, Timestamp, View,
+};
 use crate::filter::Filter;
 
 /// How often a connection is checked again because a packet has changed it meanwhile. That happens
@@ -106,7 +108,14 @@ impl Pinned {
         each: impl FnMut(&Connection),
     ) -> Summary {
         let view = self.view(expired);
-        connection::for_each(self.kernel.table(), &view, filter, summarize, each)
+        connection::for_each(
+            self.kernel.table(),
+            &view,
+            &IcmpErrors::default(),
+            filter,
+            summarize,
+            each,
+        )
     }
 
     /// Deletes the connections that match the filter, and returns their number. The next packet of

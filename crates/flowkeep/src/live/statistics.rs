@@ -24,7 +24,7 @@ pub struct Statistics<'a> {
 pub struct Totals {
     /// When these numbers were read.
     pub time: Timestamp,
-    /// The same, in nanoseconds of the programs' clock, which nobody sets.
+    /// The same, in nanoseconds of the programs' clock, which cannot be set.
     ticks: u64,
     /// How many entries the table can hold.
     pub capacity: u64,

@@ -1,4 +1,4 @@
-//! Every format, to the letter.
+//! Tests of every format.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use super::*;
 use crate::connection::{Change, ConnectionState, EventKind, IcmpError, Timestamp, Traffic};
 use crate::sample::sample;
 
-/// Output that can be looked at after its writer is gone.
+/// Output that can be read after its writer was dropped.
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
 
@@ -78,7 +78,7 @@ fn csv(out: Shared, content: Content) -> Box<dyn Output> {
     Box::new(Csv::new(out, content).expect("memory"))
 }
 
-/// What a format makes of some connections or events, and of a summary.
+/// The output of a format for some connections or events and a summary.
 fn written(make: Make, content: Content, connections: &[Connection], summarize: bool) -> String {
     let out = Shared::default();
     let mut output = make(out.clone(), content);
@@ -135,7 +135,7 @@ PACKETS  NOT TRACKED
 }
 
 #[test]
-fn table_can_keep_the_order_and_have_colours() {
+fn table_can_keep_the_order_and_have_colors() {
     let make: Make = |out, content| Box::new(Table::new(out, content, true, false));
     let text = written(make, Content::Connections, &[sample(), ping()], false);
     let first = text.find("\u{1b}[32manswered\u{1b}[0m").expect("green");

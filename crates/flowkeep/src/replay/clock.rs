@@ -4,12 +4,12 @@ use flowkeep_core::settings::Settings;
 
 use crate::connection::{SECOND, TableClock, Timestamp};
 
-/// Counts seconds from a capture's first packet. It never goes back: a packet that is older than
-/// one before it changes nothing.
+/// Counts seconds from a capture's first packet. It never goes back: an older packet does not change
+/// it.
 ///
-/// A table's seconds have 32 bits. Unix time has outgrown them in 2106, and from 6 hours before on
-/// a timeout would overflow. A capture is never that long; if its packets claim it, because some
-/// clock was wrong, time stands still at the last second to which every timeout can be added.
+/// A table's seconds have 32 bits. Unix time exceeds them in 2106, and 6 hours earlier the sum of time
+/// and timeout overflows. No capture is as long as 136 years; if its times claim that, because a clock
+/// was wrong, this clock stops at the last second to which every timeout can be added.
 #[derive(Debug)]
 pub(super) struct Clock {
     now: u32,
@@ -21,8 +21,8 @@ pub(super) struct Clock {
     next: u64,
 }
 
-/// The second in which the first packet comes. Not 0, which is "never" for what an entry remembers,
-/// and after any interval that the tracker compares with such a time.
+/// The second of the first packet. It is greater than any interval that the tracker adds to the second
+/// of a report, which is 0 if there was none.
 const FIRST: u32 = 3600;
 
 impl Clock {
@@ -57,7 +57,7 @@ impl Clock {
         }
     }
 
-    /// The second that the latest packet so far belongs to.
+    /// The second of the latest packet so far.
     #[inline(always)]
     pub(super) const fn now(&self) -> u32 {
         self.now

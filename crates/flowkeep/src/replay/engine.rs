@@ -1,9 +1,11 @@
-//! The packets of a capture, one after another, through parser and table.
+//! The way of packets through the parser to the table.
 
 use std::path::Path;
 
 use flowkeep_core::Error;
-use flowkeep_core::packet::{LinkType, Network, ipv4, ipv6, link, protocol, tcp_or_udp, transport};
+use flowkeep_core::packet::{
+    Frame, LinkType, Network, ipv4, ipv6, link, measure, protocol, tcp_or_udp, transport,
+};
 use flowkeep_core::rules::Rules;
 use flowkeep_core::table::Table;
 use flowkeep_core::tuple::{Family, Tuple};
@@ -18,7 +20,7 @@ use crate::memory::MemoryError;
 /// look-up needs is on its way: half of them for the set's head, half for the entry.
 const AHEAD: usize = 32;
 
-/// What a replay does, whatever its rules.
+/// A replay, independent of its rules.
 pub(super) trait Engine {
     fn packet(
         &mut self,
@@ -40,7 +42,7 @@ pub(super) trait Engine {
     ) -> Summary;
 }
 
-/// When a packet was seen, and how long it is.
+/// When a packet was seen, and its length.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) time: u64,
@@ -48,8 +50,8 @@ pub(super) struct Seen {
     pub(super) length: u64,
 }
 
-/// A packet on its way to the table. Small, because each is written and read once more for it:
-/// what an ICMP error quotes is kept apart.
+/// A packet on its way to the table. It is small, because each one is written and read for this:
+/// what an ICMP error quotes is kept separately.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parsed {
     /// See [`Packet::tuple`](flowkeep_core::packet::Packet::tuple).
@@ -60,7 +62,7 @@ pub(super) struct Parsed {
     pub(super) tcp_flags: u8,
     /// See [`Packet::icmp`](flowkeep_core::packet::Packet::icmp).
     pub(super) icmp: [u8; 2],
-    /// It is an ICMP error that quotes a packet.
+    /// Whether it is an ICMP error that quotes a packet.
     pub(super) quotes: bool,
 }
 
@@ -70,13 +72,13 @@ pub(super) struct Replayer<R> {
     fragments: FragmentTracker,
     /// Packets on their way: the n-th is at n modulo the length.
     on_the_way: Box<[Parsed; AHEAD]>,
-    /// What those of them quote that are ICMP errors.
+    /// What the ICMP errors among them quote.
     quotes: Box<[Tuple; AHEAD]>,
     /// How many packets were sent on their way.
     sent: usize,
     summary: Summary,
-    /// Of the earliest packet and of the latest one. Until there is one, they are the wrong way
-    /// round.
+    /// The times of the earliest and of the latest packet. Before the first packet the first time is
+    /// after the second one.
     times: [u64; 2],
     errors: [u64; Error::ALL.len()],
 }
@@ -119,11 +121,11 @@ impl<R: Rules> Replayer<R> {
         match link.family {
             Family::V4 => {
                 let network = ipv4::<R, [u8]>(data, link.network)?;
-                self.parse_transport(network, link.network, time, wire_length, data, on_event)
+                self.parse_transport(network, time, wire_length, data, on_event)
             }
             Family::V6 => {
                 let network = ipv6::<R, [u8]>(data, link.network)?;
-                self.parse_transport(network, link.network, time, wire_length, data, on_event)
+                self.parse_transport(network, time, wire_length, data, on_event)
             }
         }
     }
@@ -132,13 +134,14 @@ impl<R: Rules> Replayer<R> {
     fn parse_transport(
         &mut self,
         network: Network,
-        at: usize,
         time: u64,
         wire_length: u32,
         data: &[u8],
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
-        let length = ip_length(&network, at, wire_length);
+        // Some programs write a length of 0.
+        let wire_length = wire_length.max(data.len() as u32);
+        let length = measure(data, &network.layout(), &Frame::of(wire_length)).bytes;
         let seen = Seen { time, length };
         let plain = matches!(network.protocol, protocol::TCP | protocol::UDP);
         if plain && network.fragment.is_none() {
@@ -183,7 +186,7 @@ impl<R: Rules> Replayer<R> {
         Ok(())
     }
 
-    /// Sends a packet on its way, in place of the one that has been for long enough.
+    /// Sends a packet on its way, and looks up the one whose memory was prefetched.
     #[inline(never)]
     fn send(
         &mut self,
@@ -224,23 +227,6 @@ impl<R: Rules> Replayer<R> {
         if let Err(error) = self.connections.track(parsed, quote, on_event) {
             self.errors[error.index()] += 1;
         }
-    }
-}
-
-/// Bytes of an IP packet that begins at `at` of a frame: what its header states.
-///
-/// Where the header states nothing, it is the rest of the frame: of an IPv4 packet of a
-/// segmentation offload, and of an IPv6 packet that is longer than its header could state (RFC
-/// 2675, Linux's BIG TCP). A shorter IPv6 packet without a payload is just that, and padding may
-/// follow it.
-fn ip_length(network: &Network, at: usize, wire_length: u32) -> u64 {
-    const IPV6_HEADER: u64 = 40;
-    const LONGEST_PAYLOAD: u64 = 0xffff;
-    let rest = u64::from(wire_length).saturating_sub(at as u64);
-    match (network.length, network.family) {
-        (0, Family::V6) if rest <= IPV6_HEADER + LONGEST_PAYLOAD => IPV6_HEADER,
-        (0, _) => rest,
-        (length, _) => u64::from(length),
     }
 }
 

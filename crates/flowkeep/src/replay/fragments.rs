@@ -1,4 +1,4 @@
-//! Fragments, in whatever order they come.
+//! Fragments in any order.
 
 use std::collections::HashMap;
 

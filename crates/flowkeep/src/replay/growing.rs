@@ -14,20 +14,19 @@ use flowkeep_core::table::{
 use flowkeep_core::tracker::Instant;
 use flowkeep_core::tuple::Tuple;
 
-use crate::connection::{FlowList, FlowSummary};
+use crate::connection::{FlowList, FlowSummary, IcmpErrors};
 use crate::memory::{MemoryError, Region};
 use crate::saved::save;
 
-/// The table is divided, so that it can grow by a part at a time: while a part is built anew only
-/// that part takes room twice.
+/// The table is divided so that one part grows at a time: only that part needs its memory twice.
 const PARTS: usize = 16;
 
-/// How full a table of the size that was asked for may get before it is likely to grow.
+/// How full a table is with the connections it was created for. It is unlikely to grow before.
 const FILL: f64 = 0.8;
 
 type Part = BucketTable<Region<false>, Archive>;
 
-/// Keeps the connections that the table lets go. Clones are the same archive.
+/// Keeps the connections that leave the table. Clones share one archive.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Archive(Rc<RefCell<FlowList>>);
 
@@ -48,7 +47,7 @@ pub(super) struct GrowingTable {
 }
 
 impl GrowingTable {
-    /// A table that is likely to hold this many connections before it grows.
+    /// A table that is unlikely to grow before it has this many connections.
     pub(super) fn new(
         connections: u32,
         ticks_per_second: u64,
@@ -71,7 +70,7 @@ impl GrowingTable {
         })
     }
 
-    /// Makes the part that `tuple` belongs to a quarter larger.
+    /// Enlarges the part that `tuple` belongs to by a quarter.
     pub(super) fn grow(&mut self, tuple: &Tuple, now: Instant) -> Result<(), MemoryError> {
         let number = part_of(self.hash(tuple));
         let mut buckets = self.parts[number].capacity() as u32 / SLOTS as u32;
@@ -86,7 +85,7 @@ impl GrowingTable {
                     .insert(larger.hash(&tuple), &tuple, &entry, now)
                     .is_err()
                 {
-                    // Unlucky: its two sets are full in a table that is mostly empty.
+                    // Its two buckets happen to be full.
                     continue 'larger;
                 }
             }
@@ -96,19 +95,19 @@ impl GrowingTable {
         }
     }
 
-    /// A hint that a tuple will be looked up soon: first step.
+    /// The first step of prefetching what a look-up needs.
     #[inline]
     pub(super) fn prefetch(&self, hash: u64) {
         self.part(hash).prefetch(hash);
     }
 
-    /// The second step, once the first one's line is there.
+    /// The second step, once the first one's cache line has arrived.
     #[inline]
     pub(super) fn prefetch_entry(&self, hash: u64) {
         self.part(hash).prefetch_entry(hash);
     }
 
-    /// Every entry, with the number by which [`Self::at`] gives it again.
+    /// Every entry, with its number for [`Self::at`].
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Tuple, Entry)> {
         self.parts.iter().zip(0..).flat_map(|(part, number)| {
             part.iter().map(move |(handle, tuple, entry)| {
@@ -124,9 +123,15 @@ impl GrowingTable {
             .map(|(_, tuple, entry)| (tuple, entry))
     }
 
-    /// Writes the entries to a file that have not expired at the second `now`.
-    pub(super) fn save(&self, path: &Path, now: u32) -> Result<(), MemoryError> {
-        save(path, &self.seed, || {
+    /// Writes the entries to a file that have not expired at the second `now`, and the ICMP errors
+    /// about them.
+    pub(super) fn save(
+        &self,
+        path: &Path,
+        now: u32,
+        icmp_errors: &IcmpErrors,
+    ) -> Result<(), MemoryError> {
+        save(path, &self.seed, icmp_errors, || {
             self.iter()
                 .filter(|(_, _, entry)| !entry.progress.expired(now))
                 .map(|(_, tuple, entry)| (tuple, entry))
@@ -145,7 +150,7 @@ impl GrowingTable {
                 .0
                 .borrow_mut()
                 .push(FlowSummary::new(tuple, &entry));
-            // The second is of no use where nobody else is.
+            // Nobody else uses the table, so the second does not matter.
             part.remove(&handle, 0);
         }
     }
@@ -175,7 +180,7 @@ fn part(
     ))
 }
 
-/// Bits of the hash that neither choose a set nor are the tag.
+/// Bits of the hash that neither select a bucket nor are the tag.
 #[inline(always)]
 const fn part_of(hash: u64) -> usize {
     (hash >> 8) as usize % PARTS
@@ -183,7 +188,7 @@ const fn part_of(hash: u64) -> usize {
 
 impl Table for GrowingTable {
     type Handle<'t> = Handle<'t, AtomicU64>;
-    /// The hash: places move when a part grows.
+    /// The hash, because buckets change when a part grows.
     type Hash = u64;
 
     #[inline(always)]

@@ -1,11 +1,11 @@
-//! Tracking the connections of a capture: packet time drives the clock.
+//! Tracking the connections of a capture. The packets' times drive the clock.
 //!
 //! ```
 //! use flowkeep::connection::Timestamp;
 //! use flowkeep::replay::{Options, Replay};
 //! use flowkeep_core::packet::LinkType;
 //!
-//! // A UDP datagram of 4 bytes, 192.0.2.1:1000 to 192.0.2.2:53, as a tun device has it.
+//! // A UDP datagram of 4 bytes from 192.0.2.1:1000 to 192.0.2.2:53, without a link header.
 //! let packet = [
 //!     0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, // IPv4
 //!     0x03, 0xe8, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4, // UDP
@@ -41,18 +41,18 @@ use crate::memory::MemoryError;
 use crate::prefix::Prefix;
 use engine::{Engine, Replayer};
 
-/// How to replay.
+/// The options of a replay.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whose behaviour.
+    /// The rules.
     pub rules: RuleSet,
-    /// Addresses of the side whose point of view is taken: its packets are egress, those to it
-    /// ingress. Packets within it or past it, and all if this is empty, are seen as by a gateway.
+    /// The addresses whose point of view is used: packets from them are egress, packets to them are
+    /// ingress. All other packets, and those between two of them, are seen as a gateway sees them.
     pub local: Vec<Prefix>,
-    /// How many connections are expected at a time. The table grows beyond.
+    /// How many connections the table is created for. It grows if there are more.
     pub connections: u32,
-    /// Whether events are wanted. Without them nothing needs to notice at once that a connection
-    /// has expired, which is faster.
+    /// Whether there are events. Without them a replay is faster, because it need not notice an expiry
+    /// at once.
     pub events: bool,
 }
 
@@ -67,7 +67,7 @@ impl Default for Options {
     }
 }
 
-/// A replay under way.
+/// A replay.
 pub struct Replay {
     engine: Box<dyn Engine>,
 }
@@ -79,10 +79,10 @@ impl core::fmt::Debug for Replay {
 }
 
 impl Replay {
-    /// Begins a replay.
+    /// Starts a replay.
     ///
     /// # Errors
-    /// If there is no memory for a table of the size asked for.
+    /// If there is no memory for the table.
     pub fn new(options: Options) -> Result<Self, MemoryError> {
         let engine: Box<dyn Engine> = match options.rules {
             RuleSet::Cilium18 => Box::new(Replayer::<Cilium18>::new(options)?),
@@ -92,9 +92,8 @@ impl Replay {
         Ok(Self { engine })
     }
 
-    /// Tracks a packet: its link type, its time, its length on the wire and the bytes of it that
-    /// were captured. Events, if they are wanted, come in the order of packet time; a few
-    /// packets may be given before those of an earlier one come.
+    /// Tracks a packet, given its link type, its time, its length on the wire and its captured bytes.
+    /// Events come in the order of packet time, and a few packets late.
     pub fn packet(
         &mut self,
         link: LinkType,
@@ -106,13 +105,12 @@ impl Replay {
         self.engine.packet(link, time, wire_length, data, on_event);
     }
 
-    /// Gives the events of all packets so far, rather than with those of later packets: for a
-    /// stream that may pause.
+    /// Returns the events of all packets so far without waiting for further packets.
     pub fn flush(&mut self, on_event: &mut dyn FnMut(Event)) {
         self.engine.flush(on_event);
     }
 
-    /// Writes the connections that are in the table now to a file, in place of what is there:
+    /// Writes the connections that have not expired to a file, replacing an existing one.
     /// [`SavedTable`](crate::saved::SavedTable) reads it. Call [`Self::flush`] before.
     ///
     /// # Errors
@@ -121,7 +119,7 @@ impl Replay {
         self.engine.save(path)
     }
 
-    /// Ends the replay: every connection once, by the time at which it began.
+    /// Ends the replay, and calls `each` for every connection, in the order of their starts.
     pub fn finish(
         self,
         on_event: &mut dyn FnMut(Event),

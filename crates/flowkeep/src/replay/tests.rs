@@ -1,4 +1,4 @@
-//! Tests of the replay, on packets made for them.
+//! Tests of the replay.
 
 mod fragments;
 mod packets;
@@ -16,7 +16,7 @@ use crate::connection::{
 
 /// Nanoseconds of a second.
 const SECOND: u64 = 1_000_000_000;
-/// When the captures here begin, in seconds of the epoch.
+/// When the captures here begin, in seconds since the Unix epoch.
 const START: f64 = 1_700_000_000.0;
 
 const CLIENT: &str = "10.0.0.1:40000";
@@ -24,17 +24,17 @@ const SERVER: &str = "192.0.2.1:443";
 const CLIENT_6: &str = "[2001:db8::1]:40000";
 const SERVER_6: &str = "[2001:db8:1::1]:443";
 
-/// A frame: seconds after the start, link type, bytes on the wire, what was captured.
+/// A frame: seconds after the start, link type, bytes on the wire, captured bytes.
 type Frame = (f64, LinkType, u32, Vec<u8>);
 
-/// What a replay tells.
-struct Told {
+/// The results of a replay.
+struct Replayed {
     connections: Vec<Connection>,
     summary: Summary,
     events: Vec<Event>,
 }
 
-fn replay(options: Options, frames: &[Frame]) -> Told {
+fn replay(options: Options, frames: &[Frame]) -> Replayed {
     let mut replay = Replay::new(options).expect("memory for a small table");
     let (mut events, mut connections) = (Vec::new(), Vec::new());
     for (after, link, length, data) in frames {
@@ -44,7 +44,7 @@ fn replay(options: Options, frames: &[Frame]) -> Told {
     let summary = replay.finish(&mut |event| events.push(event), &mut |connection| {
         connections.push(connection.clone());
     });
-    Told {
+    Replayed {
         connections,
         summary,
         events,
@@ -52,9 +52,9 @@ fn replay(options: Options, frames: &[Frame]) -> Told {
 }
 
 fn connections(frames: &[Frame]) -> Vec<Connection> {
-    let told = replay(Options::default(), frames);
-    assert_eq!(told.summary.errors, []);
-    told.connections
+    let replayed = replay(Options::default(), frames);
+    assert_eq!(replayed.summary.errors, []);
+    replayed.connections
 }
 
 /// An IP packet that was captured whole, without a link header.
@@ -66,7 +66,7 @@ const fn traffic(packets: u64, bytes: u64) -> Traffic {
     Traffic { packets, bytes }
 }
 
-/// Both ends and both counts of the one connection that there is.
+/// The ends and the traffic of the only connection.
 fn only(list: &[Connection]) -> (SocketAddr, SocketAddr, Traffic, Traffic) {
     let [connection] = list else {
         panic!("one connection: {list:?}");
@@ -82,7 +82,7 @@ fn only(list: &[Connection]) -> (SocketAddr, SocketAddr, Traffic, Traffic) {
 }
 
 #[test]
-fn whoever_sends_first_is_the_originator() {
+fn the_side_that_sends_first_is_the_originator() {
     for (one, other, header) in [(CLIENT, SERVER, 20), (SERVER_6, CLIENT_6, 40)] {
         let list = connections(&[
             at(0.0, udp(one, other, 10)),
@@ -109,7 +109,7 @@ fn a_syn_ack_answers_a_syn_that_was_not_captured() {
 }
 
 #[test]
-fn the_first_packets_flags_are_what_they_were() {
+fn the_flags_of_the_first_packet_are_kept() {
     let list = connections(&[at(0.0, tcp(CLIENT, SERVER, PSH | ACK, 5))]);
     assert_eq!(list[0].originator_flags, PSH | ACK);
     assert_eq!(list[0].responder_flags, 0);
@@ -128,7 +128,7 @@ fn whole(after: f64) -> Vec<Frame> {
 }
 
 #[test]
-fn a_port_that_is_used_again_is_another_connection() {
+fn a_reused_port_is_another_connection() {
     let mut frames = whole(0.0);
     frames.extend(whole(1.0));
     let list = connections(&frames);
@@ -152,7 +152,7 @@ fn packet_time_ends_a_connection() {
 }
 
 #[test]
-fn a_lone_reset_is_a_connection_that_is_over() {
+fn a_lone_reset_is_a_closed_connection() {
     let reset = |after| at(after, tcp(CLIENT, SERVER, RST, 0));
     let frames = [reset(0.0), reset(60.0)];
     let list = connections(&frames);
@@ -161,16 +161,16 @@ fn a_lone_reset_is_a_connection_that_is_over() {
     assert_eq!(list[0].sent, traffic(1, 40));
     // Repeated at once it is the same one.
     assert_eq!(connections(&[reset(0.0), reset(0.1)]).len(), 1);
-    // The originals take it for a SYN.
+    // Cilium's rules treat it as a SYN.
     let rules = RuleSet::Cilium119;
-    let told = replay(
+    let replayed = replay(
         Options {
             rules,
             ..Options::default()
         },
         &frames,
     );
-    assert_eq!(told.connections.len(), 1);
+    assert_eq!(replayed.connections.len(), 1);
 }
 
 #[test]
@@ -199,15 +199,15 @@ fn fragments_belong_together_in_any_order() {
 }
 
 #[test]
-fn fragments_without_their_first_are_counted_as_such() {
+fn fragments_without_their_first_are_counted() {
     for (from, to) in [(CLIENT, SERVER), (CLIENT_6, SERVER_6)] {
         let pieces = fragments(from, to);
         let frames: Vec<Frame> = (1..3)
             .map(|number| at(0.0, pieces[number].clone()))
             .collect();
-        let told = replay(Options::default(), &frames);
-        assert_eq!(told.connections, []);
-        assert_eq!(told.summary.errors, [("fragment without its first", 2)]);
+        let replayed = replay(Options::default(), &frames);
+        assert_eq!(replayed.connections, []);
+        assert_eq!(replayed.summary.errors, [("fragment without its first", 2)]);
     }
 }
 
@@ -236,21 +236,21 @@ fn an_icmp_error_belongs_to_the_connection_that_it_quotes() {
 }
 
 #[test]
-fn an_icmp_error_about_nothing_makes_no_connection() {
+fn an_icmp_error_about_an_unknown_connection_is_counted() {
     let other = udp(CLIENT, "192.0.2.1:444", 100);
     let frames = [
         at(0.0, udp(CLIENT, SERVER, 100)),
         at(0.5, time_exceeded([198, 51, 100, 7], &other)),
     ];
-    let told = replay(Options::default(), &frames);
-    assert_eq!(told.connections.len(), 1);
-    assert_eq!(told.connections[0].icmp_errors, []);
+    let replayed = replay(Options::default(), &frames);
+    assert_eq!(replayed.connections.len(), 1);
+    assert_eq!(replayed.connections[0].icmp_errors, []);
     let error = ("ICMP error about no known connection", 1);
-    assert_eq!(told.summary.errors, [error]);
+    assert_eq!(replayed.summary.errors, [error]);
 }
 
 #[test]
-fn a_length_that_the_header_leaves_open_is_that_of_the_wire() {
+fn a_length_of_0_means_the_rest_of_the_frame() {
     // IPv4 before segmentation by the network card.
     let mut packet = tcp(CLIENT, SERVER, ACK, 100);
     packet[2..4].fill(0);
@@ -287,7 +287,7 @@ fn padding_is_not_counted() {
 }
 
 #[test]
-fn security_group_tags_are_stepped_over() {
+fn security_group_tags_are_skipped() {
     // Version, length, the tag, and the type of what follows.
     let tag = [1, 1, 0, 1, 0, 9, 0x08, 0x00];
     let list = connections(&[ethernet(0x8909, &tag, &udp(CLIENT, SERVER, 50))]);
@@ -309,19 +309,19 @@ fn a_point_of_view_changes_no_connection() {
     assert_eq!(passing.len(), 4);
     for local in ["10.0.0.0/8", "192.0.2.0/24", "203.0.113.0/24"] {
         let local = vec![local.parse().expect("a prefix")];
-        let told = replay(
+        let replayed = replay(
             Options {
                 local,
                 ..Options::default()
             },
             &frames,
         );
-        assert_eq!(told.connections, passing);
+        assert_eq!(replayed.connections, passing);
     }
 }
 
 #[test]
-fn events_tell_what_happens_in_the_order_of_time() {
+fn events_come_in_the_order_of_time() {
     let mut frames = whole(0.0);
     let packet = udp("10.0.0.2:7", "192.0.2.2:7", 9);
     frames.push(at(0.6, packet.clone()));
@@ -332,8 +332,8 @@ fn events_tell_what_happens_in_the_order_of_time() {
         events: true,
         ..Options::default()
     };
-    let told = replay(options, &frames);
-    let kinds: Vec<(EventKind, u8, u8)> = told
+    let replayed = replay(options, &frames);
+    let kinds: Vec<(EventKind, u8, u8)> = replayed
         .events
         .iter()
         .map(|event| (event.kind, event.connection.protocol, event.tcp_flags))
@@ -353,33 +353,33 @@ fn events_tell_what_happens_in_the_order_of_time() {
             (EventKind::Changed(Change::New), 6, SYN),
         ]
     );
-    assert!(told.events.is_sorted_by_key(|event| event.time));
-    // The connection is told as it is just after.
-    let sent: Vec<u64> = (told.events.iter())
+    assert!(replayed.events.is_sorted_by_key(|event| event.time));
+    // An event has its connection just after it.
+    let sent: Vec<u64> = (replayed.events.iter())
         .map(|event| event.connection.sent.packets)
         .collect();
     assert_eq!(sent, [1, 1, 2, 3, 3, 1, 1, 4, 1]);
     // A second after its lifetime, which the second FIN cut to 10 s.
-    let expired = told.events[7].time.since(told.events[0].time);
+    let expired = replayed.events[7].time.since(replayed.events[0].time);
     assert_eq!(expired, 11 * SECOND);
-    // Whether events are wanted changes no connection.
-    assert_eq!(told.connections, connections(&frames));
+    // Events change no connection.
+    assert_eq!(replayed.connections, connections(&frames));
 }
 
 #[test]
-fn a_connection_that_begins_again_is_told_as_reopened() {
+fn a_syn_on_a_closed_connection_is_reported_as_reopened() {
     let mut frames = whole(0.0);
     frames.extend(whole(1.0));
     let options = Options {
         events: true,
         ..Options::default()
     };
-    let told = replay(options, &frames);
-    let reopened: Vec<usize> = (0..told.events.len())
-        .filter(|&number| told.events[number].kind == EventKind::Changed(Change::Reopened))
+    let replayed = replay(options, &frames);
+    let reopened: Vec<usize> = (0..replayed.events.len())
+        .filter(|&number| replayed.events[number].kind == EventKind::Changed(Change::Reopened))
         .collect();
     assert_eq!(reopened, [5]);
-    assert_eq!(told.events[5].connection.sent, traffic(1, 40));
+    assert_eq!(replayed.events[5].connection.sent, traffic(1, 40));
 }
 
 #[test]
@@ -402,21 +402,24 @@ fn the_table_grows_with_the_connections() {
         connections: 1,
         ..Options::default()
     };
-    let told = replay(options, &frames);
-    assert_eq!(told.summary.errors, []);
-    assert_eq!(told.summary.connections, u64::from(CONNECTIONS));
-    assert_eq!(told.connections.len(), CONNECTIONS as usize);
+    let replayed = replay(options, &frames);
+    assert_eq!(replayed.summary.errors, []);
+    assert_eq!(replayed.summary.connections, u64::from(CONNECTIONS));
+    assert_eq!(replayed.connections.len(), CONNECTIONS as usize);
     let each = traffic(1, 28);
-    for connection in &told.connections {
+    for connection in &replayed.connections {
         assert_eq!((connection.sent, connection.received), (each, each));
         assert_eq!(connection.responder, end(SERVER));
     }
-    let starts = told.connections.iter().map(|connection| connection.start);
+    let starts = replayed
+        .connections
+        .iter()
+        .map(|connection| connection.start);
     assert!(starts.is_sorted());
 }
 
 #[test]
-fn the_originals_go_on_with_what_has_expired() {
+fn under_ciliums_rules_an_expired_connection_continues() {
     let frames = [
         at(0.0, udp(CLIENT, SERVER, 0)),
         at(0.1, udp(SERVER, CLIENT, 0)),
@@ -431,11 +434,11 @@ fn the_originals_go_on_with_what_has_expired() {
             rules,
             ..Options::default()
         };
-        let told = replay(options, &frames);
-        assert_eq!(told.connections.len(), count, "{rules:?}");
-        assert_eq!(told.connections[0].originator, end(CLIENT));
-        assert_eq!(told.connections[0].state, ConnectionState::Answered);
-        let packets = told.connections.iter().map(|one| one.sent.packets);
+        let replayed = replay(options, &frames);
+        assert_eq!(replayed.connections.len(), count, "{rules:?}");
+        assert_eq!(replayed.connections[0].originator, end(CLIENT));
+        assert_eq!(replayed.connections[0].state, ConnectionState::Answered);
+        let packets = replayed.connections.iter().map(|one| one.sent.packets);
         assert_eq!(packets.sum::<u64>(), 2);
     }
 }

@@ -1,6 +1,5 @@
-//! Looking up the packets of a capture, creating connections, noticing what happens to them.
+//! The connections of a replay: looking up packets, creating connections, reporting events.
 
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::path::Path;
@@ -21,20 +20,17 @@ use super::engine::Parsed;
 use super::expiry_queue::ExpiryQueue;
 use super::growing::GrowingTable;
 use crate::connection::{
-    Connection, Event, EventKind, FlowSummary, IcmpError, SECOND, Timestamp, View,
+    Connection, Event, EventKind, FlowSummary, IcmpError, IcmpErrors, SECOND, Timestamp, View,
 };
 use crate::memory::MemoryError;
 use crate::prefix::Prefix;
-
-/// A connection's name in the list of ICMP errors: when it began, and its tuple.
-type Birth = (u64, Tuple);
 
 /// The connections of a replay under the rules `R`.
 pub(super) struct Connections<R> {
     pub(super) settings: Settings,
     pub(super) table: GrowingTable,
     local: Vec<Prefix>,
-    icmp_errors: BTreeMap<Birth, Vec<IcmpError>>,
+    icmp_errors: IcmpErrors,
     /// `None` if no events are wanted.
     expiries: Option<ExpiryQueue>,
     clock: Clock,
@@ -48,7 +44,7 @@ impl<R: Rules> Connections<R> {
         Ok(Self {
             table: GrowingTable::new(options.connections, SECOND, seed)?,
             local: options.local,
-            icmp_errors: BTreeMap::new(),
+            icmp_errors: IcmpErrors::default(),
             expiries: options.events.then(ExpiryQueue::default),
             clock: Clock::new(&settings),
             settings,
@@ -91,7 +87,7 @@ impl<R: Rules> Connections<R> {
             return self.relate(parsed, quote, now, on_event);
         }
         if self.local.is_empty() {
-            // A way of its own, on which the direction is known.
+            // Apart, so that the direction is a constant.
             self.look_up(parsed, Direction::Forwarded, now, on_event)
         } else {
             self.look_up(parsed, self.direction(&parsed.tuple), now, on_event)
@@ -152,7 +148,7 @@ impl<R: Rules> Connections<R> {
         let Some(change) = change else {
             return;
         };
-        // Nothing but a close brings the end of a known connection nearer.
+        // Only a close makes a known connection expire sooner.
         let sooner = match change {
             Change::New | Change::Reopened => true,
             _ => is_closing(parsed.tcp_flags) && !entry.progress.alive(),
@@ -163,7 +159,7 @@ impl<R: Rules> Connections<R> {
         self.emit(change.into(), parsed, tuple, entry, on_event);
     }
 
-    /// A packet of another second than the one before: usually a later one.
+    /// Called for a packet of a later second.
     #[cold]
     fn tick(&mut self, time: u64, on_event: &mut dyn FnMut(Event)) {
         self.clock.advance(time);
@@ -172,7 +168,7 @@ impl<R: Rules> Connections<R> {
         }
     }
 
-    /// Notes an ICMP error with the connection whose packet it quotes.
+    /// Finds the connection whose packet an ICMP error quotes.
     #[inline(never)]
     fn relate(
         &mut self,
@@ -181,7 +177,7 @@ impl<R: Rules> Connections<R> {
         now: Instant,
         on_event: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
-        // An ICMP error goes against the packet that it quotes, whoever sent it to whom.
+        // An ICMP error travels against the packet that it quotes.
         let direction = self.direction(&quote.swapped());
         let request = Request::new(direction, parsed.seen.length, now);
         let tracker: Tracker<'_, R, GrowingTable> = Tracker::new(&self.settings, &self.table);
@@ -204,7 +200,7 @@ impl<R: Rules> Connections<R> {
         Ok(())
     }
 
-    /// Notes an ICMP error with the connection that it is about.
+    /// Keeps an ICMP error with its connection.
     #[inline(never)]
     fn note_icmp_error(&mut self, packet: &Parsed, quote: &Tuple, tuple: &Tuple, entry: &Entry) {
         let [icmp_type, code] = packet.icmp;
@@ -214,13 +210,10 @@ impl<R: Rules> Connections<R> {
             icmp_type,
             code,
         };
-        self.icmp_errors
-            .entry((entry.created, *tuple))
-            .or_default()
-            .push(error);
+        self.icmp_errors.add(tuple, entry.created, error);
     }
 
-    /// Notices the connections that have expired by now.
+    /// Reports the connections that have expired by now.
     #[inline(never)]
     fn expire(&mut self, on_event: &mut dyn FnMut(Event)) {
         while let Some((tuple, entry)) = self
@@ -266,9 +259,8 @@ impl<R: Rules> Connections<R> {
     }
 
     fn describe(&self, flow: &FlowSummary) -> Connection {
-        let errors = self.icmp_errors.get(&(flow.created, flow.tuple));
-        self.view()
-            .describe(flow, errors.cloned().unwrap_or_default())
+        let errors = self.icmp_errors.about(flow);
+        self.view().describe(flow, errors.to_vec())
     }
 
     fn view(&self) -> View {
@@ -282,13 +274,13 @@ impl<R: Rules> Connections<R> {
 
     /// Writes the connections that have not expired to a file.
     pub(super) fn save(&self, path: &Path) -> Result<(), MemoryError> {
-        self.table.save(path, self.clock.now())
+        self.table.save(path, self.clock.now(), &self.icmp_errors)
     }
 
     /// Calls `each` for every connection, in the order of their starts.
     pub(super) fn for_each(&self, mut each: impl FnMut(&Connection)) {
         let archived = self.table.take_archive();
-        // Sixteen bytes a connection, which compare as one number: when it began, and where it is.
+        // Sixteen bytes a connection, compared as one number: when it began, and where it is.
         let key = |created: u64, number: u64| u128::from(created) << 64 | u128::from(number);
         let keys_archived = (archived.iter().zip(0_u64..))
             .map(|(flow, number)| key(flow.created, number | ARCHIVED));

@@ -4,4 +4,5 @@
 mod lab;
 mod life;
 mod refused;
+mod states;
 mod watch;

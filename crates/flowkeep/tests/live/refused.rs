@@ -333,6 +333,8 @@ fn a_folder_that_others_can_change_is_refused() {
         assert_eq!(attached(&lab), 0);
     };
     let all = ["run -i eth0", "attach -i eth0", "detach --all"];
+    // There is nothing to detach from a folder that does not exist.
+    let start = &all[..2];
     let set = |path: &PathBuf, owner, mode| {
         lab.here.enter(|| {
             chown(path, Some(owner), None).expect("root may");
@@ -342,9 +344,9 @@ fn a_folder_that_others_can_change_is_refused() {
     lab.here.enter(|| fs::create_dir(&top)).expect("made");
     // The folder above it is somebody else's, or everybody's.
     set(&top, NOBODY, 0o755);
-    refused(&all, &top, "it belongs to user 65534");
+    refused(start, &top, "it belongs to user 65534");
     set(&top, 0, 0o777);
-    refused(&all, &top, "other users may write to it (mode 0777)");
+    refused(start, &top, "other users may write to it (mode 0777)");
     // Only the owner of a file can remove it from a sticky folder.
     set(&top, 0, 0o1777);
     lab.here.enter(|| fs::create_dir(&folder)).expect("made");

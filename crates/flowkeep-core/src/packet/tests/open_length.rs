@@ -75,7 +75,7 @@ fn padding_is_no_payload() {
         // A protocol without ports needs nothing of it.
         let ospf = without_payload(89, &[padding]);
         assert_eq!(
-            packet::<Flowkeep>(&[&ospf]).map(|packet| packet.length),
+            packet::<Flowkeep>(&[&ospf]).map(|packet| packet.layout.length),
             Ok(40)
         );
     }
@@ -101,7 +101,11 @@ fn a_jumbogram_has_its_length_in_an_option() {
         assert_eq!((network.length, network.end), (LENGTH, LENGTH as usize));
         assert_eq!(network.jumbo_header, alone, "{header}");
         let parsed = from_wire(&text).expect("followed");
-        assert_eq!((parsed.tuple, parsed.length), (tcp6(), LENGTH), "{header}");
+        assert_eq!(
+            (parsed.tuple, parsed.layout.length),
+            (tcp6(), LENGTH),
+            "{header}"
+        );
     }
 }
 

@@ -60,7 +60,7 @@ impl Connection {
             return Bounds::passes(Reason::AckUnseen);
         }
         let oldest = self.other.end.minus(self.own.behind_allowance()).minus(1);
-        if !proves && !highest.after(oldest) {
+        if !proves && !segment.ack.after(oldest) {
             return Bounds::passes(Reason::AckOld);
         }
         if over {
@@ -70,21 +70,11 @@ impl Connection {
     }
 
     /// Up to where the packet's receiver was seen to send, as far as `ack` is concerned; and
-    /// whether that is just what was remembered.
+    /// whether that is just what was far beyond it.
     fn sent_by_other(&self, ack: Seq) -> (Seq, bool) {
-        let end = self.other.end;
-        match self.memory.ahead_of(!self.by_originator) {
-            Some(ahead) if ahead.to == ack => (ack, true),
-            Some(ahead) if !ahead.far => (end.latest(ahead.to), false),
-            _ => (end, false),
-        }
-    }
-
-    /// Up to where the packet's sender was seen to send, in window.
-    pub(super) fn sent_by_own(&self) -> Seq {
-        match self.memory.ahead_of(self.by_originator) {
-            Some(ahead) if !ahead.far => self.own.end.latest(ahead.to),
-            _ => self.own.end,
+        match self.memory.far_of(!self.by_originator) {
+            Some(far) if far.to == ack => (ack, true),
+            _ => (self.other.sent, false),
         }
     }
 
@@ -104,6 +94,6 @@ impl Connection {
             return false;
         }
         let window = self.other.window().max(ALLOWANCE);
-        !seq.after(self.sent_by_own()) && seq.after(self.own.end.minus(window).minus(1))
+        !seq.after(self.own.sent) && seq.after(self.own.end.minus(window).minus(1))
     }
 }

@@ -122,8 +122,12 @@ pub(super) const ACKS: u8 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Numbers {
-    /// END: the number after the last that it is proven to have sent.
+    /// END as far as it is proven: the number after the last that it has sent in sequence, or
+    /// that the other side has acknowledged.
     pub end: Seq,
+    /// END as it was seen. Where it is beyond `end`, by less than [`Numbers::AHEAD`], a part was
+    /// lost or is still to come, or this is a forgery.
+    pub sent: Seq,
     /// LIMIT: the right edge that the other side has allowed it, rounded up to a multiple of that
     /// window's unit. Means nothing while the connection opens.
     pub limit: Seq,
@@ -142,11 +146,18 @@ pub struct Numbers {
     pub acked_known: bool,
     /// So far it has been seen only on the other side's path.
     pub astray: bool,
+    /// The last number before `sent` is a FIN, which is not proven.
+    pub fin_ahead: bool,
+    /// What lies beyond `end` goes on from a packet that acknowledged only what was proven.
+    pub credible: bool,
+    /// Unused.
+    pub reserved: [u8; 2],
 }
 
 impl Numbers {
     pub(super) const UNSEEN: Self = Self {
         end: Seq(0),
+        sent: Seq(0),
         limit: Seq(0),
         acked: Seq(0),
         units: 0,
@@ -155,7 +166,28 @@ impl Numbers {
         acks: 0,
         acked_known: false,
         astray: false,
+        fin_ahead: false,
+        credible: false,
+        reserved: [0; 2],
     };
+
+    /// What is seen this far beyond what is proven is not remembered.
+    pub const AHEAD: u32 = 1 << 24;
+
+    /// Begins with `end`.
+    #[inline]
+    pub(super) const fn begin(&mut self, end: Seq) {
+        self.end = end;
+        self.sent = end;
+        self.fin_ahead = false;
+    }
+
+    /// Whether something was seen beyond what is proven.
+    #[must_use]
+    #[inline]
+    pub fn has_gap(&self) -> bool {
+        self.sent != self.end
+    }
 
     /// WIN in bytes; 0 for unknown.
     #[must_use]
@@ -212,7 +244,7 @@ impl Numbers {
         }
     }
 
-    /// All of it is acknowledged up to `end`.
+    /// It is acknowledged up to there.
     #[inline]
     pub(super) const fn set_acked(&mut self, acked: Seq) {
         self.acked = acked;
@@ -296,10 +328,22 @@ impl Connection {
         matches!(self.state, State::Closed) && self.own.acks == 0 && self.other.acks == 0
     }
 
+    /// Whether something was seen of either side beyond what is proven.
+    #[inline]
+    pub(super) fn has_gap(&self) -> bool {
+        self.own.has_gap() || self.other.has_gap()
+    }
+
     /// Whether the packet's sender has sent a FIN.
     #[inline]
     pub(super) const fn own_fin(&self) -> bool {
         self.fin_of(self.by_originator)
+    }
+
+    /// Whether the packet's receiver has.
+    #[inline]
+    pub(super) const fn other_fin(&self) -> bool {
+        self.fin_of(!self.by_originator)
     }
 
     const fn fin_of(&self, originator: bool) -> bool {

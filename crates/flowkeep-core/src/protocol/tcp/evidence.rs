@@ -1,7 +1,6 @@
 //! What a segment that fits does to the numbers of both sides.
 
-use super::segment::flag;
-use super::{Connection, Memory, Segment};
+use super::{Connection, Memory, Numbers, Segment};
 
 impl Connection {
     /// The window that the packet offers, and the one that it uses.
@@ -19,106 +18,92 @@ impl Connection {
         }
     }
 
-    /// The sequence numbers of the packet move END if they continue it exactly; what jumps ahead
-    /// is remembered. Whether END thereby reaches a FIN that came before its time.
-    pub(super) fn send(&mut self, segment: &Segment, exact: bool) -> bool {
+    /// The sequence numbers of the packet: they are proven if they continue exactly what is, or
+    /// by `fin`, a FIN that does; what jumps ahead is only seen. Whether a FIN that came before
+    /// its time is proven thereby.
+    pub(super) fn send(&mut self, segment: &Segment, fin: bool) -> bool {
         let end = segment.end();
-        let continues = exact || segment.seq == self.own.end || self.is_own_acked(segment.seq);
-        let ahead = self.memory.ahead_of(self.by_originator);
-        if end.after(self.own.end) {
-            if continues {
-                self.own.end = end;
+        let exact = fin || segment.seq == self.own.end || self.is_own_acked(segment.seq);
+        let credible = !segment.ack.after(self.other.end);
+        let own = &mut self.own;
+        if !end.after(own.end) {
+            return false;
+        }
+        let fin_number = own.sent.minus(1);
+        if exact {
+            if own.fin_ahead && !fin && end == fin_number {
+                own.end = own.sent;
+                own.fin_ahead = false;
+                return true;
+            }
+            own.end = end;
+            if fin || end.after(own.sent) || own.fin_ahead && end.after(fin_number) {
+                own.begin(end);
+            }
+        } else if end.since(own.end) < Numbers::AHEAD {
+            // Data beyond a FIN that is not proven contradicts it.
+            let further = if own.fin_ahead {
+                end.after(fin_number)
             } else {
-                // Unless it lies before what is known already, or before the FIN that is to come.
-                let within = ahead.is_some_and(|ahead| {
-                    !ahead.far && !end.after(ahead.to.minus(u32::from(ahead.fin)))
-                });
-                if !within {
-                    self.memory = Memory::ahead(self.by_originator, end, false, false);
+                end.after(own.sent)
+            };
+            if further {
+                // Otherwise one lucky guess would prove the next.
+                if segment.seq != own.sent {
+                    own.credible = credible;
                 }
+                own.sent = end;
+                own.fin_ahead = false;
             }
-        } else if segment.payload == 0
-            && !segment.has(flag::FIN)
-            && segment.seq == self.own.end
-            && ahead.is_some_and(|ahead| !ahead.fin)
-        {
-            // The next number that it would send is END: what lies beyond was not its own.
-            self.memory = Memory::NOTHING;
         }
-        self.reaches_own_fin()
+        false
     }
 
-    fn reaches_own_fin(&mut self) -> bool {
-        let (end, fin) = self.reached(self.by_originator, self.own.end);
-        self.own.end = end;
-        fin
-    }
-
-    /// The acknowledgement of the packet. It proves something if the packet's own number is exact
-    /// (`trusted`), or if it names just what was remembered. Whether it makes a FIN of the
-    /// receiver that came before its time one.
-    pub(super) fn acknowledge(&mut self, segment: &Segment, trusted: bool) -> bool {
+    /// The acknowledgement of the packet proves something if the packet has exactly the next
+    /// number of its sender: of what is proven (`trusted`), or, where that has a gap, of what was
+    /// seen (`follows`). Whether a FIN of the receiver that came before its time is proven
+    /// thereby.
+    pub(super) fn acknowledge(&mut self, segment: &Segment, trusted: bool, follows: bool) -> bool {
         let ack = segment.ack;
-        if let Some(ahead) = self.memory.ahead_of(!self.by_originator)
-            && ahead.to == ack
-            && (ahead.far || ack.after(self.other.end))
-            // In a guessed window everything fits: that proves too little.
-            && (ahead.far || trusted || !self.picked_up())
+        if let Some(far) = self.memory.far_of(!self.by_originator)
+            && far.to == ack
         {
             self.memory = Memory::NOTHING;
-            self.other.end = ack;
+            self.other.begin(ack);
             self.other.set_acked(ack);
-            if ahead.far {
-                // Distances from what was known before say nothing.
-                self.other.limit = ack;
-            }
-            return ahead.fin;
+            // Distances from what was known before say nothing.
+            self.other.limit = ack;
+            return far.fin;
         }
-        if ack.after(self.other.end) {
-            if !trusted {
-                return false;
+        let other = &mut self.other;
+        if !ack.after(other.end) {
+            let news = !other.acked_known || ack.after(other.acked);
+            if news && (trusted || ack == other.end) {
+                other.set_acked(ack);
             }
-            self.other.end = ack;
-            self.other.set_acked(ack);
-        } else if (!self.other.acked_known || ack.after(self.other.acked))
-            && (trusted || ack == self.other.end)
-        {
-            self.other.set_acked(ack);
+            return false;
         }
-        let (end, fin) = self.reached(!self.by_originator, self.other.end);
-        self.other.end = end;
+        if !trusted && !follows {
+            return false;
+        }
+        // All of its data, or the FIN too.
+        let fin = other.fin_ahead && (ack == other.sent || ack.plus(1) == other.sent);
+        other.end = if fin { other.sent } else { ack };
+        other.set_acked(ack);
+        if fin {
+            other.fin_ahead = false;
+        }
         fin
     }
 
-    /// The window that the packet offers allows its receiver to send. An edge is only counted
-    /// from what the receiver is proven to have sent.
+    /// The window that the packet offers allows its receiver to send.
     pub(super) fn allow(&mut self, segment: &Segment) {
         let window = u32::from(segment.window) << self.own.scale.shift();
-        let from = if segment.ack.after(self.other.end) {
-            self.other.end
+        let from = if segment.ack.after(self.other.sent) {
+            self.other.sent
         } else {
             segment.ack
         };
         self.other.allow(from.plus(window), self.own.scale);
-    }
-
-    /// Forgets what lies ahead of a side once its END has come there, and counts its FIN.
-    fn reached(&mut self, originator: bool, end: super::Seq) -> (super::Seq, bool) {
-        let Some(ahead) = self.memory.ahead_of(originator) else {
-            return (end, false);
-        };
-        if ahead.fin && end == ahead.to.minus(1) {
-            self.memory = Memory::NOTHING;
-            return (ahead.to, true);
-        }
-        let passed = if ahead.far {
-            end == ahead.to
-        } else {
-            !ahead.to.after(end)
-        };
-        if passed {
-            self.memory = Memory::NOTHING;
-        }
-        (end, false)
     }
 }

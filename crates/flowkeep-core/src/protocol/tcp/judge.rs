@@ -132,8 +132,9 @@ impl Connection {
 
     /// A packet of a known connection, which is seen from the packet's sender.
     ///
-    /// Judging a packet again after a part of what it changed has been written leads to the same
-    /// state: numbers grow to where they are, and states follow from them.
+    /// With [`Fate::Update`], judging a packet again after some of the words that it changed have
+    /// been written, in the order that [`Words`](super::Words) gives, leads to the same state:
+    /// numbers grow to where they are, and states follow from them.
     pub fn judge(&mut self, segment: &Segment, policy: &Policy) -> Judgement {
         let Some(kind) = Kind::of(segment) else {
             return Judgement::invalid(Reason::Flags);
@@ -164,12 +165,35 @@ impl Connection {
         if self.never_open() {
             return Step::invalid(Reason::NoEntry);
         }
-        match kind {
+        let before = *self;
+        let step = match kind {
             Kind::Ack => self.segment(segment, policy),
             Kind::Rst => self.rst(segment),
             Kind::Syn => self.syn_on_live(segment),
             Kind::SynAck | Kind::SynFinAck => self.syn_ack_on_live(kind, segment),
+        };
+        if step.fate == Fate::Update && self.torn_if_written_apart(&before) {
+            step.with_fate(Fate::Rewrite)
+        } else {
+            step
         }
+    }
+
+    /// Whether words that were written one after the other would mean something wrong in between:
+    /// another kind of memory beside a gap, a FIN that is ahead or was, a gap closed by going
+    /// beyond it, the other side's numbers.
+    fn torn_if_written_apart(&self, before: &Self) -> bool {
+        let gap = before.has_gap() || self.has_gap();
+        let kind = !before.memory.is_like(self.memory) && (gap || before.memory.is_far());
+        let fin = before.own.fin_ahead
+            || self.own.fin_ahead
+            || before.other.fin_ahead != self.other.fin_ahead;
+        let own_moved = before.own.sent != self.own.sent;
+        let closed = own_moved && before.own.has_gap() && !self.own.has_gap();
+        let other_moved = before.other.sent != self.other.sent;
+        // Until somebody has answered, nothing is proven anyway.
+        let unanswered = before.by_originator && !before.answered();
+        kind || fin || closed || other_moved && !unanswered
     }
 
     const fn verdict(&self, valid: bool, answered: bool, policy: &Policy) -> Verdict {
@@ -205,6 +229,7 @@ impl Connection {
         let end = segment.end();
         self.own = Numbers {
             end,
+            sent: end,
             acks: 1,
             // A SYN is not acknowledged.
             acked: segment.seq,
@@ -213,6 +238,7 @@ impl Connection {
         };
         self.other = Numbers {
             end: segment.ack,
+            sent: segment.ack,
             acked: segment.ack,
             acked_known: true,
             ..Numbers::UNSEEN

@@ -1,7 +1,7 @@
 //! SYN-ACK on a connection that has its numbers.
 
 use super::judge::{Kind, Step};
-use super::{Connection, Memory, Reason, Segment, State, Timeout};
+use super::{Connection, Fate, Memory, Reason, Segment, State, Timeout};
 
 impl Connection {
     pub(super) fn syn_ack_on_live(&mut self, kind: Kind, segment: &Segment) -> Step {
@@ -12,13 +12,15 @@ impl Connection {
             && self.acknowledges_syn(segment)
         {
             self.second_syn_ack(segment);
-            return Step::renews(Timeout::Own);
+            return Step::renews(Timeout::Own).with_fate(Fate::Rewrite);
         }
         if plain && self.answers_candidate(segment) {
             return self.candidate_answered(segment);
         }
         let end = segment.end();
-        let known = !end.after(self.own.end) && self.bounds(segment).hold();
+        let same_syn =
+            self.state == State::SynRecv && self.own.acked_known && self.own.acked == segment.seq;
+        let known = same_syn || !end.after(self.own.end) && self.bounds(segment).hold();
         if known && (plain || self.own_fin() && end == self.own.end) {
             // Sent again.
             return Step::passes(Reason::None);
@@ -35,11 +37,13 @@ impl Connection {
     #[inline]
     pub(super) fn acknowledges_syn(&self, segment: &Segment) -> bool {
         let (ack, other) = (segment.ack, &self.other);
-        if other.acked_known {
-            ack.after(other.acked) && !ack.after(other.end)
+        // Where that was forgotten, an exact number of its own is as good.
+        let from_syn = if other.acked_known {
+            !ack.before(other.acked)
         } else {
-            ack == other.end
-        }
+            ack == other.end || segment.seq == self.own.end
+        };
+        from_syn && !ack.after(other.end)
     }
 
     /// In a simultaneous open both sides answer by a SYN-ACK. If it has another number than its
@@ -49,7 +53,7 @@ impl Connection {
         if end != self.own.end {
             let granted = segment.seq.plus(1).plus(self.other.window().max(1));
             self.own.limit = granted.round_up(self.other.scale.shift());
-            self.own.end = end;
+            self.own.begin(end);
             self.own.set_acked(segment.seq);
             self.other.acks = 0;
         }

@@ -6,23 +6,21 @@ use super::{Scale, Seq};
 ///
 /// | kind | bits |
 /// | --- | --- |
-/// | nothing | (the record keeps both sides' ACKED here) |
-/// | ahead | 12 to 43 the number after the last, 44 of the responder, 45 a FIN, 46 far |
+/// | nothing | (what [`Words`](super::Words) has room for then) |
+/// | far | 12 to 43 the number after the last, 44 of the responder, 45 a FIN |
 /// | restart | 12 to 34 the originator's next number, 35 to 57 the responder's, 58 answered, 59 to 62 progress |
 /// | latest SYN | 12 to 43 the number after the last, 44 to 59 bytes of data, 60 to 63 scale |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Memory(pub(super) u64);
 
-/// A side has sent beyond its END.
+/// A side has sent beyond all bounds, where a mode lets that pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ahead {
+pub(super) struct Far {
     /// The number after the last; a FIN counts.
     pub(super) to: Seq,
     /// It ends in a FIN.
     pub(super) fin: bool,
-    /// It was beyond all bounds, where a mode lets that pass.
-    pub(super) far: bool,
 }
 
 /// A SYN inside a live connection, and what came of it. Its numbers are modulo 2^23: no evidence
@@ -60,13 +58,12 @@ impl Syn {
 
 pub(super) const KIND_SHIFT: u32 = 8;
 const KIND: u64 = 3 << KIND_SHIFT;
-const AHEAD: u64 = 1 << KIND_SHIFT;
+const FAR: u64 = 1 << KIND_SHIFT;
 const RESTART: u64 = 2 << KIND_SHIFT;
 const LATEST_SYN: u64 = 3 << KIND_SHIFT;
 const PAYLOAD: u32 = 12;
 const RESPONDER: u64 = 1 << 44;
 const FIN: u64 = 1 << 45;
-const FAR: u64 = 1 << 46;
 const ANSWERED: u64 = 1 << 58;
 const PROGRESS: u32 = 59;
 const CANDIDATE_BITS: u32 = 23;
@@ -85,30 +82,37 @@ impl Memory {
     }
 
     #[inline]
-    pub(super) const fn ahead(of_originator: bool, to: Seq, fin: bool, far: bool) -> Self {
-        let mut bits = AHEAD | (to.0 as u64) << PAYLOAD;
+    pub(super) const fn is_far(self) -> bool {
+        self.0 & KIND == FAR
+    }
+
+    /// Whether both are of a kind.
+    #[inline]
+    pub(super) const fn is_like(self, other: Self) -> bool {
+        (self.0 ^ other.0) & KIND == 0
+    }
+
+    #[inline]
+    pub(super) const fn far(of_originator: bool, to: Seq, fin: bool) -> Self {
+        let mut bits = FAR | (to.0 as u64) << PAYLOAD;
         if !of_originator {
             bits |= RESPONDER;
         }
         if fin {
             bits |= FIN;
         }
-        if far {
-            bits |= FAR;
-        }
         Self(bits)
     }
 
-    /// What the originator, or the responder, has sent ahead.
+    /// What the originator, or the responder, has sent far ahead.
     #[inline]
-    pub(super) const fn ahead_of(self, originator: bool) -> Option<Ahead> {
-        if self.0 & KIND != AHEAD || (self.0 & RESPONDER == 0) != originator {
+    pub(super) const fn far_of(self, originator: bool) -> Option<Far> {
+        if self.0 & KIND != FAR || (self.0 & RESPONDER == 0) != originator {
             return None;
         }
-        Some(Ahead {
+        Some(Far {
             to: Seq((self.0 >> PAYLOAD) as u32),
             fin: self.0 & FIN != 0,
-            far: self.0 & FAR != 0,
         })
     }
 
@@ -165,18 +169,17 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ahead, Candidate, Memory, Scale, Seq, Syn};
+    use super::{Candidate, Far, Memory, Scale, Seq, Syn};
 
     #[test]
     fn each_kind_comes_back_and_is_no_other() {
-        let ahead = Memory::ahead(false, Seq(u32::MAX), true, false);
-        let expected = Ahead {
+        let far = Memory::far(false, Seq(u32::MAX), true);
+        let expected = Far {
             to: Seq(u32::MAX),
             fin: true,
-            far: false,
         };
-        assert_eq!(ahead.ahead_of(false), Some(expected));
-        assert_eq!(ahead.ahead_of(true), None);
+        assert_eq!(far.far_of(false), Some(expected));
+        assert_eq!(far.far_of(true), None);
 
         let candidate = Candidate {
             next: [0x7f_ffff, 1],
@@ -194,11 +197,11 @@ mod tests {
         let latest = Memory::latest_syn(&syn);
         assert_eq!(latest.syn(), Some(syn));
 
-        for memory in [ahead, restart, latest] {
+        for memory in [far, restart, latest] {
             assert!(!memory.is_nothing() && memory.0 & 0xff == 0);
         }
-        assert!(ahead.candidate().is_none() && ahead.syn().is_none());
-        assert!(restart.ahead_of(true).is_none() && restart.syn().is_none());
-        assert!(latest.ahead_of(true).is_none() && latest.candidate().is_none());
+        assert!(far.candidate().is_none() && far.syn().is_none());
+        assert!(restart.far_of(true).is_none() && restart.syn().is_none());
+        assert!(latest.far_of(true).is_none() && latest.candidate().is_none());
     }
 }

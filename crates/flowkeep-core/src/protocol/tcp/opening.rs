@@ -32,7 +32,7 @@ impl Numbers {
 
     #[inline]
     fn remember_syn(&mut self, syn: &Syn) {
-        self.end = syn.end;
+        self.begin(syn.end);
         self.syn_data = syn.data;
         self.scale = syn.scale;
         self.acks = 0;
@@ -81,7 +81,7 @@ impl Connection {
             // An ACK of an old life (RFC 5961, 4.2), or the first half of a split handshake. The
             // originator answers it by a RST of just this number.
             Kind::Ack => {
-                self.own.end = segment.ack;
+                self.own.begin(segment.ack);
                 self.own.acks = 1;
                 Step::passes(Reason::None)
             }
@@ -93,7 +93,7 @@ impl Connection {
             Kind::Syn if self.by_originator => self.another_syn(segment),
             Kind::Syn => {
                 self.begin_by_syn(segment);
-                Step::passes(Reason::None)
+                Step::passes(Reason::None).with_fate(Fate::Rewrite)
             }
             Kind::SynAck => self.answer(kind, segment, policy),
             Kind::SynFinAck if self.by_originator => Step::invalid(Reason::Flags),
@@ -130,16 +130,18 @@ impl Connection {
     fn another_syn(&mut self, segment: &Segment) -> Step {
         let syn = Syn::of(segment);
         let highest = self.own.syn();
+        let mut fate = Fate::Update;
         if syn.end.after(highest.end) {
             self.own.remember_syn(&syn);
             self.memory = Memory::NOTHING;
+            fate = Fate::Rewrite;
         } else if syn == highest {
             self.memory = Memory::NOTHING;
         } else {
             self.memory = Memory::latest_syn(&syn);
         }
         self.own.offer(u32::from(segment.window));
-        Step::passes(Reason::None)
+        Step::passes(Reason::None).with_fate(fate)
     }
 
     fn own_rst_in_syn_sent(&mut self, segment: &Segment) -> Step {
@@ -217,7 +219,9 @@ impl Connection {
         if is_syn {
             self.own.offer(window);
         }
-        let mut own_units = self.own.units.div_ceil(1 << own_scale.shift());
+        // What came with the other side's SYN counts as allowed.
+        let offered = self.own.units.max(syn.data);
+        let mut own_units = offered.div_ceil(1 << own_scale.shift());
         if !is_syn {
             own_units = own_units.max(window);
             window <<= own_scale.shift();
@@ -227,31 +231,41 @@ impl Connection {
         } else {
             own.end.minus(own.data)
         };
-        let granted = first.plus(self.other.units.max(1));
+        // What came with its SYN before is sent too.
+        let known = self.own.syn();
+        let mut end = segment.end();
+        if self.state == State::SynSent2 && known.end.minus(known.data) == first {
+            end = end.latest(known.end);
+        }
+        let granted = end.latest(first.plus(self.other.units.max(1)));
         self.own = Numbers {
-            end: segment.end(),
+            end,
+            sent: end,
             limit: granted.round_up(other_scale.shift()),
             // Its SYN is not.
             acked: first.minus(1),
             acked_known: true,
             units: own_units.max(1),
-            syn_data: 0,
             scale: own_scale,
             acks: 1,
             astray: !self.by_originator && policy.astray,
+            ..Numbers::UNSEEN
         };
         self.other = Numbers {
             end: syn.end,
-            limit: segment.ack.plus(window).round_up(own_scale.shift()),
+            sent: syn.end,
+            // What came with the SYN was allowed.
+            limit: syn
+                .end
+                .latest(segment.ack.plus(window))
+                .round_up(own_scale.shift()),
             // Data of a fast open that was not acknowledged with its SYN counts as if it were:
             // it will be sent again (RFC 7413, 4.2).
             acked: syn.end,
             acked_known: true,
             units: self.other.units.div_ceil(1 << other_scale.shift()).max(1),
-            syn_data: 0,
             scale: other_scale,
-            acks: 0,
-            astray: false,
+            ..Numbers::UNSEEN
         };
         self.memory = Memory::NOTHING;
         self.state = State::SynRecv;

@@ -42,10 +42,11 @@ impl Connection {
             return self.reset();
         }
         let step = Step::passes(Reason::RstInexact);
-        match self.memory.ahead_of(self.by_originator) {
-            // At the end of data that came out of sequence: if that was forged, so may this be.
-            Some(ahead) if !ahead.far && ahead.to == seq => step.with_timeout(Timeout::Doubtful),
-            _ => step,
+        // At the end of what came out of sequence: if that was forged, so may this be.
+        if seq == self.own.sent {
+            step.with_timeout(Timeout::Doubtful)
+        } else {
+            step
         }
     }
 

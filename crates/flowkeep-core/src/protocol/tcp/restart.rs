@@ -37,9 +37,12 @@ impl Connection {
     /// Only the originator can begin anew.
     pub(super) fn syn_on_live(&mut self, segment: &Segment) -> Step {
         let end = segment.end();
-        // A fast open's SYN is sent again without its data (RFC 7413, 4.1.3).
-        let again = end == self.own.end
-            || self.state == State::SynRecv && self.own.end.since(end) <= u32::from(u16::MAX);
+        // With the number of a SYN that is not acknowledged yet, or of a fast open without its
+        // data (RFC 7413, 4.1.3).
+        let own = &self.own;
+        let same = own.acked_known && own.acked == segment.seq
+            || own.end.since(end) <= u32::from(u16::MAX);
+        let again = end == own.end || self.state == State::SynRecv && same;
         if again {
             return Step::passes(Reason::None);
         }

@@ -1,11 +1,11 @@
 //! A segment with ACK and without SYN and RST, on a connection that has its numbers.
 
 use super::bounds::Bounds;
-use super::connection::ALLOWANCE;
+use super::connection::{ACKS, ALLOWANCE};
 use super::judge::Step;
 use super::segment::flag;
 use super::transition::Fins;
-use super::{Connection, Memory, Mode, Policy, Reason, Segment, Seq, State, Timeout};
+use super::{Connection, Memory, Mode, Numbers, Policy, Reason, Segment, Seq, State, Timeout};
 
 impl Connection {
     pub(super) fn segment(&mut self, segment: &Segment, policy: &Policy) -> Step {
@@ -20,12 +20,16 @@ impl Connection {
             && segment.ack == self.other.end.plus(1)
         {
             // An answer of END+1 tells that what was picked up was a keep-alive probe.
-            self.other.end = segment.ack;
-            let step = self.bounded(segment, policy);
-            if step.reason != Reason::None {
-                self.other.end = segment.ack.minus(1);
+            let before = self.other;
+            self.other.begin(segment.ack);
+            if self.bounds(segment).hold() {
+                let step = self.fitting(segment, policy);
+                if step.reason != Reason::None {
+                    self.other = before;
+                }
+                return step;
             }
-            return step;
+            self.other = before;
         }
         self.bounded(segment, policy)
     }
@@ -33,10 +37,41 @@ impl Connection {
     fn bounded(&mut self, segment: &Segment, policy: &Policy) -> Step {
         let bounds = self.bounds(segment);
         if bounds.hold() {
-            self.fitting(segment, policy)
-        } else {
-            self.misfit(segment, policy, bounds)
+            return self.fitting(segment, policy);
         }
+        let next = segment.seq == self.own.end
+            || segment.seq == self.own.sent
+            || segment.has(flag::FIN) && self.fin_continues(segment);
+        if bounds.reason == Reason::SeqOver && next && self.state != State::Closed {
+            return self.oversized(segment, policy);
+        }
+        self.misfit(segment, policy, bounds)
+    }
+
+    /// Its sender goes on exactly where it was: the window only was too small.
+    fn oversized(&mut self, segment: &Segment, policy: &Policy) -> Step {
+        let step = self.fitting(segment, policy);
+        if step.reason != Reason::None {
+            return step;
+        }
+        let renews = segment.has(flag::FIN) || self.lenient(policy);
+        step.with_reason(Reason::SeqOver).with_timeout(if renews {
+            step.timeout
+        } else {
+            Timeout::Unchanged
+        })
+    }
+
+    /// A pick-up is lenient until both sides have acknowledged each other twice; and where both
+    /// sides have a gap, so much may be lost before the tracker that neither proves the other's.
+    fn lenient(&self, policy: &Policy) -> bool {
+        self.by_guess(policy) || self.own.has_gap() && self.other.has_gap()
+    }
+
+    /// Whether bounds mean little.
+    fn by_guess(&self, policy: &Policy) -> bool {
+        let few_acks = self.own.acks < ACKS || self.other.acks < ACKS;
+        policy.mode == Mode::Liberal || self.picked_up() && few_acks
     }
 
     /// The bounds hold.
@@ -62,20 +97,16 @@ impl Connection {
         if self.memory.candidate().is_some() {
             self.memory = Memory::NOTHING;
         }
-        let before = (
-            self.own.end,
-            self.other.end,
-            self.other.acked,
-            self.other.acked_known,
-        );
-        let memory_before = self.memory;
+        let before = self.moving();
         self.use_windows(segment);
         let trusted = segment.seq == self.own.end;
+        let own = &self.own;
+        let follows = own.has_gap() && own.credible && segment.seq == own.sent;
         if !self.own_fin() {
             let exact = fins.own;
             fins.own |= self.send(segment, exact);
         }
-        fins.other = self.acknowledge(segment, trusted);
+        fins.other = self.acknowledge(segment, trusted, follows);
         self.allow(segment);
         let first_seen = self.own.acks == 0;
         self.own.count_ack();
@@ -83,13 +114,8 @@ impl Connection {
         self.own.astray = !self.by_originator && astray;
         self.follow(fins, policy);
         if !segment.has(flag::FIN) {
-            let after = (
-                self.own.end,
-                self.other.end,
-                self.other.acked,
-                self.other.acked_known,
-            );
-            self.count_repeats(segment, before != after || memory_before != self.memory);
+            let moved = before != self.moving();
+            self.count_repeats(segment, moved);
         }
         Step::renews(self.lifetime(segment))
     }
@@ -101,13 +127,13 @@ impl Connection {
         let unit = self.own.scale.shift();
         let end = segment.end();
         if !is_recent(self.own.end, end) {
-            self.own.end = end;
+            self.own.begin(end);
             self.own.acked_known = false;
             self.own.limit = end.plus(u32::from(u16::MAX) << unit).round_up(unit);
             self.memory = Memory::NOTHING;
         }
         if !is_recent(self.other.end, segment.ack) {
-            self.other.end = segment.ack;
+            self.other.begin(segment.ack);
             self.other.set_acked(segment.ack);
             let edge = segment.ack.plus(u32::from(segment.window) << unit);
             self.other.limit = edge.round_up(unit);
@@ -129,10 +155,21 @@ impl Connection {
     /// acknowledges just its number.
     fn remember_fin(&mut self, segment: &Segment, far: bool) {
         let end = segment.end();
-        // Data beyond it contradicts it.
-        let contradicted = !far && self.sent_by_own().after(end.minus(1));
-        if !self.own_fin() && !contradicted {
-            self.memory = Memory::ahead(self.by_originator, end, true, far);
+        if self.own_fin() {
+            return;
+        }
+        if far {
+            self.memory = Memory::far(self.by_originator, end, true);
+            return;
+        }
+        self.memory = Memory::NOTHING;
+        let own = &mut self.own;
+        // Data beyond it contradicts it. Of two that came before their time the last counts.
+        let contradicted = !own.fin_ahead && own.sent.after(end.minus(1));
+        if !contradicted && end.after(own.end) && end.since(own.end) < Numbers::AHEAD {
+            own.sent = end;
+            own.fin_ahead = true;
+            own.credible = false;
         }
     }
 
@@ -151,12 +188,21 @@ impl Connection {
         if self.state == State::Closed {
             return plain;
         }
-        let few_acks = self.own.acks < 2 || self.other.acks < 2;
-        let lenient = policy.mode == Mode::Liberal || self.picked_up() && few_acks;
+        // What was too far ahead to be remembered is proven by a packet of the exact number.
+        if reason == Reason::AckUnseen
+            && bounds.passes
+            && segment.seq == self.own.end
+            && !self.other_fin()
+            && segment.ack.since(self.other.end) >= Numbers::AHEAD
+        {
+            self.other.begin(segment.ack);
+            self.other.set_acked(segment.ack);
+        }
+        let lenient = self.lenient(policy);
         let beyond = reason == Reason::SeqFar;
         if segment.has(flag::FIN) {
             let in_window = bounds.passes && matches!(reason, Reason::SeqOver | Reason::AckUnseen);
-            if in_window || lenient && beyond {
+            if in_window || beyond && self.by_guess(policy) {
                 self.remember_fin(segment, !in_window);
             }
             return if lenient { passes } else { plain };
@@ -173,7 +219,7 @@ impl Connection {
             return plain;
         }
         if beyond && policy.mode == Mode::Liberal && !own_fin && segment.payload > 0 {
-            self.memory = Memory::ahead(self.by_originator, segment.end(), false, true);
+            self.memory = Memory::far(self.by_originator, segment.end(), false);
         }
         Step::renews(self.lifetime(segment)).with_reason(reason)
     }

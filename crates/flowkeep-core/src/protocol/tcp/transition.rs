@@ -1,6 +1,6 @@
 //! States and lifetimes that follow from the numbers.
 
-use super::{Connection, Mode, Policy, Segment, State, Timeout};
+use super::{Connection, Mode, Policy, Segment, Seq, State, Timeout};
 
 /// Whose FIN a packet has made one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,19 @@ impl Connection {
             && !responder.astray;
     }
 
+    /// What a packet that is no repetition moves.
+    pub(super) fn moving(&self) -> [(Seq, Seq, Seq, bool, bool); 2] {
+        [&self.own, &self.other].map(|side| {
+            (
+                side.end,
+                side.sent,
+                side.acked,
+                side.acked_known,
+                side.fin_ahead,
+            )
+        })
+    }
+
     /// Three packets in a row that are equal to the one before. One that moves a number is not
     /// looked at, so that a stream writes nothing here: that the next is equal to it is told by
     /// the numbers.
@@ -90,20 +103,18 @@ impl Connection {
         self.last = folded;
     }
 
-    /// Whether the state's own timeout is too long: data is not acknowledged, a packet came again
-    /// and again, a window is closed, or a pick-up is not answered.
+    /// Whether the state's own timeout is too long: data is not acknowledged, or just jumped
+    /// ahead (what jumped before may be forged), a packet came again and again, a window is
+    /// closed, or a pick-up is not answered.
     pub(super) fn lifetime(&self, segment: &Segment) -> Timeout {
-        let ahead = |originator| {
-            self.memory
-                .ahead_of(originator)
-                .is_some_and(|ahead| !ahead.fin && !ahead.far)
-        };
-        let unacknowledged =
-            !self.own.all_acked() || !self.other.all_acked() || ahead(true) || ahead(false);
-        if unacknowledged || self.repeats >= 3 || segment.window == 0 || !self.answered() {
-            Timeout::AtMost
-        } else {
+        let own = &self.own;
+        let ahead = own.has_gap() && !own.fin_ahead && own.sent == segment.end();
+        let acknowledged =
+            !ahead && segment.sacked == 0 && own.all_acked() && self.other.all_acked();
+        if acknowledged && self.repeats < 3 && segment.window > 0 && self.answered() {
             Timeout::Own
+        } else {
+            Timeout::AtMost
         }
     }
 }

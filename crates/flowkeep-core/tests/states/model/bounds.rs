@@ -33,7 +33,7 @@ impl Connection {
         // III. Acknowledges only what was sent.
         // Or it names exactly what was remembered.
         let proves = matches!(self.memory,
-            Memory::Ahead { of, to: ahead, .. } if of == to && ahead == segment.ack);
+            Memory::Far { of, to: far, .. } if of == to && far == segment.ack);
         let sent = if proves {
             segment.ack
         } else {
@@ -57,10 +57,9 @@ impl Connection {
         if unseen {
             return Bounds::Passes(Reason::AckUnseen);
         }
-        // IV. Not absurdly old.
-        let highest = sack.unwrap_or(segment.ack);
+        // IV. Not absurdly old. A SACK edge, which may be newer, does not excuse that.
         let oldest = its_end.wrapping_sub(me.behind_allowance()).wrapping_sub(1);
-        if !proves && !after(highest, oldest) {
+        if !proves && !after(segment.ack, oldest) {
             return Bounds::Passes(Reason::AckOld);
         }
         if over {

@@ -1,6 +1,6 @@
 //! What a packet that fits does to the numbers of both sides.
 
-use super::side::after;
+use super::side::{AHEAD, after};
 use super::{Connection, Host, Memory, Segment};
 
 impl Connection {
@@ -28,99 +28,77 @@ impl Connection {
     /// The sequence numbers of a packet. Whether an earlier FIN is thereby reached.
     pub(super) fn sends(&mut self, segment: &Segment, with_fin: bool) -> bool {
         let from = segment.from;
-        let me = *self.side(from);
-        let end = me.end.unwrap_or(0);
+        let end = self.side(from).end.unwrap_or(0);
         let exact = segment.seq == end || self.acknowledged(from) == Some(segment.seq) || with_fin;
-        let remembered = match self.memory {
-            Memory::Ahead { of, to, fin, far } if of == from => Some((to, fin, far)),
-            _ => None,
-        };
-        if after(segment.end(), end) {
-            if exact {
-                self.side_mut(from).end = Some(segment.end());
-            } else {
-                match remembered {
-                    // It lies before what is known already, or before a FIN that is to come.
-                    Some((to, fin, false))
-                        if !after(segment.end(), to.wrapping_sub(u32::from(fin))) => {}
-                    _ => {
-                        self.memory = Memory::Ahead {
-                            of: from,
-                            to: segment.end(),
-                            fin: false,
-                            far: false,
-                        };
-                    }
-                }
-            }
-        } else if segment.len == 0
-            && segment.seq == end
-            && matches!(remembered, Some((_, false, _)))
-        {
-            // It sends its next number, and that is END: nothing lies beyond.
-            self.memory = Memory::Nothing;
-        }
-        self.reached(from)
-    }
 
-    /// Whether END has come to what was remembered beyond it: if that is a FIN, it is one now.
-    fn reached(&mut self, host: Host) -> bool {
-        let end = self.side(host).end.unwrap_or(0);
-        let Memory::Ahead { of, to, fin, far } = self.memory else {
-            return false;
-        };
-        if of != host {
+        let proven = self.side(from.other()).end.unwrap_or(0);
+        let me = self.side_mut(from);
+        let sent = me.sent.unwrap_or(end);
+
+        let number_of_fin = sent.wrapping_sub(1);
+        if !after(segment.end(), end) {
             return false;
         }
-        if fin && end == to.wrapping_sub(1) {
-            self.side_mut(host).end = Some(to);
-            self.memory = Memory::Nothing;
-            return true;
-        }
-        // Distances of what is far say nothing.
-        if !far && !after(to, end) || far && to == end {
-            self.memory = Memory::Nothing;
+        let past_fin = me.fin_ahead && after(segment.end(), number_of_fin);
+        if exact {
+            me.end = Some(segment.end());
+            if me.fin_ahead && segment.end() == number_of_fin && !with_fin {
+                me.end = Some(sent);
+                me.fin_ahead = false;
+                return true;
+            }
+            if past_fin || with_fin || after(segment.end(), sent) {
+                me.sent = me.end;
+                me.fin_ahead = false;
+            }
+        } else if segment.end().wrapping_sub(end) < AHEAD
+            && (past_fin || !me.fin_ahead && after(segment.end(), sent))
+        {
+            // Data beyond a FIN that was not proven contradicts it.
+            me.sent = Some(segment.end());
+            me.fin_ahead = false;
+            // Otherwise one lucky guess would prove the next.
+            if segment.seq != sent {
+                me.credible = !after(segment.ack, proven);
+            }
         }
         false
     }
 
-    /// The acknowledgement of a packet. Whether it makes a remembered FIN of the other side one.
-    pub(super) fn acknowledges(&mut self, segment: &Segment, trusted: bool) -> bool {
+    /// The acknowledgement of a packet that has exactly the next number of its sender: of what is
+    /// proven (`trusted`), or at least of what was seen (`follows`). Whether it makes a FIN of
+    /// the other side one that came before its time.
+    pub(super) fn acknowledges(&mut self, segment: &Segment, trusted: bool, follows: bool) -> bool {
         let to = segment.from.other();
         let ack = segment.ack;
-        let it = *self.side(to);
-        let end = it.end.unwrap_or(0);
-        if let Memory::Ahead {
-            of,
-            to: ahead,
-            fin,
-            far,
-        } = self.memory
+        if let Memory::Far { of, to: far, fin } = self.memory
             && of == to
-            && ahead == ack
-            && (far || after(ack, end))
-            && (trusted || far || !self.picked_up())
+            && far == ack
         {
             self.memory = Memory::Nothing;
             let side = self.side_mut(to);
-            side.end = Some(ack);
-            side.acked = Some(ack);
-            if far {
-                side.limit = None;
-            }
+            side.prove(ack);
+            side.limit = None;
             return fin;
         }
-        if after(ack, end) {
-            if !trusted {
-                return false;
+        let it = self.side_mut(to);
+        let end = it.end.unwrap_or(0);
+        if !after(ack, end) {
+            if it.acked.is_none_or(|acked| after(ack, acked)) && (trusted || ack == end) {
+                it.acked = Some(ack);
             }
-            let side = self.side_mut(to);
-            side.end = Some(ack);
-            side.acked = Some(ack);
-        } else if it.acked.is_none_or(|acked| after(ack, acked)) && (trusted || ack == end) {
-            self.side_mut(to).acked = Some(ack);
+            return false;
         }
-        self.reached(to)
+        if !trusted && !follows {
+            return false;
+        }
+        let sent = it.sent.unwrap_or(end);
+        // All of its data, or the FIN too.
+        let fin = it.fin_ahead && (ack == sent || ack == sent.wrapping_sub(1));
+        it.end = Some(if fin { sent } else { ack });
+        it.acked = Some(ack);
+        it.fin_ahead &= !fin;
+        fin
     }
 
     pub(super) fn count_ack(&mut self, by: Host) {

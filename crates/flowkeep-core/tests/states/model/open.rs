@@ -26,8 +26,14 @@ impl Connection {
         self.client.scale.is_none() || self.server.scale.is_none()
     }
 
-    /// A pick-up is lenient until both sides have acknowledged each other twice.
+    /// A pick-up is lenient until both sides have acknowledged each other twice; and where both
+    /// sides have a gap, so much may be lost before the tracker that neither proves the other's.
     pub(super) fn lenient(&self, settings: &Settings) -> bool {
+        self.by_guess(settings) || self.client.has_gap() && self.server.has_gap()
+    }
+
+    /// Whether bounds mean little.
+    pub(super) fn by_guess(&self, settings: &Settings) -> bool {
         settings.mode == Mode::Liberal
             || self.picked_up() && (self.client.acks < 2 || self.server.acks < 2)
     }
@@ -67,7 +73,8 @@ impl Connection {
         }
         // Sent again.
         let end = self.side(from).end.unwrap_or(0);
-        let known = !after(segment.end(), end) && self.bounds(segment) == Bounds::Holds;
+        let same_syn = self.state == State::SynRecv && self.side(from).acked == Some(segment.seq);
+        let known = same_syn || !after(segment.end(), end) && self.bounds(segment) == Bounds::Holds;
         let fin_known = segment.end() == end && self.fin_of(from);
         match kind {
             Kind::SynFinAck if known && fin_known => Step::passes(None),
@@ -82,8 +89,12 @@ impl Connection {
         let it = self.side(segment.from.other());
         let end = it.end.unwrap_or(0);
         match it.acked {
-            Some(before_syn) => after(segment.ack, before_syn) && !after(segment.ack, end),
-            None => segment.ack == end,
+            Some(before_syn) => !after(before_syn, segment.ack) && !after(segment.ack, end),
+            // Where that was forgotten, an exact number of its own is as good.
+            None => {
+                let exact = self.side(segment.from).end == Some(segment.seq);
+                segment.ack == end || exact && !after(segment.ack, end)
+            }
         }
     }
 
@@ -100,6 +111,8 @@ impl Connection {
             self.side_mut(to).acks = 0;
             let me = self.side_mut(from);
             me.end = Some(end);
+            me.sent = Some(end);
+            me.fin_ahead = false;
             me.acked = Some(segment.seq);
             me.limit = Some(round_up(begin.wrapping_add(allowed), shift));
         }

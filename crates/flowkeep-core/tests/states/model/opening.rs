@@ -15,6 +15,7 @@ impl Connection {
     fn remember_syn(&mut self, host: Host, syn: Syn) {
         let side = self.side_mut(host);
         side.end = Some(syn.end);
+        side.sent = Some(syn.end);
         side.syn_len = syn.len;
         side.scale = syn.scale;
     }
@@ -105,8 +106,7 @@ impl Connection {
                     self.pick_up(segment);
                     Step::fits(Lifetime::Own)
                 } else if exact {
-                    self.state = State::Closed;
-                    Step::fits(Lifetime::Own)
+                    self.closed_while_opening()
                 } else {
                     Step::passes(Some(Reason::FinInexact))
                 }
@@ -117,8 +117,7 @@ impl Connection {
                 let end = self.remembered_syn(segment.from).map(|syn| syn.end);
                 let latest = self.latest_syn.map(|syn| syn.end);
                 if [end, latest, self.stray_ack].contains(&Some(segment.seq)) {
-                    self.state = State::Closed;
-                    Step::fits(Lifetime::Own)
+                    self.closed_while_opening()
                 } else if end.is_some_and(|end| before(segment.seq, end)) {
                     Step::invalid(Reason::RstBelow)
                 } else {
@@ -146,8 +145,7 @@ impl Connection {
             Kind::Rst => {
                 let own = self.remembered_syn(from).map(|syn| syn.end);
                 if own == Some(segment.seq) {
-                    self.state = State::Closed;
-                    Step::fits(Lifetime::Own)
+                    self.closed_while_opening()
                 } else {
                     self.refusal(segment)
                 }
@@ -217,6 +215,16 @@ impl Connection {
         }
     }
 
+    /// Nothing was ever open, and no number is known.
+    fn closed_while_opening(&mut self) -> Step {
+        self.client = Side::UNSEEN;
+        self.server = Side::UNSEEN;
+        self.latest_syn = None;
+        self.stray_ack = None;
+        self.state = State::Closed;
+        Step::fits(Lifetime::Own)
+    }
+
     /// `segment` acknowledges `syn`; its sender's own SYN is `own`, which with `fresh` is
     /// `segment` itself.
     fn opened(&mut self, segment: &Segment, own: Syn, syn: Syn, fresh: bool) {
@@ -232,7 +240,8 @@ impl Connection {
         }
         let from_window = self.side(from).units.unwrap_or(1);
         let to_window = self.side(to).units.unwrap_or(1);
-        let mut from_units = from_window.div_ceil(1 << from_scale);
+        // What came with the other side's SYN counts as allowed.
+        let mut from_units = from_window.max(syn.len).div_ceil(1 << from_scale);
         let mut allowed = u32::from(segment.win);
         if !fresh {
             from_units = from_units.max(allowed);
@@ -243,23 +252,43 @@ impl Connection {
         } else {
             own.end.wrapping_sub(own.len)
         };
+        // What came with its SYN before is sent too.
+        let mut end = segment.end();
+        if let Some(known) = self.remembered_syn(from)
+            && self.state == State::SynSent2
+            && known.end.wrapping_sub(known.len) == begin
+            && after(known.end, end)
+        {
+            end = known.end;
+        }
+        let granted = begin.wrapping_add(to_window);
+        let granted = if after(end, granted) { end } else { granted };
         let sender = Side {
-            end: Some(segment.end()),
+            end: Some(end),
+            sent: Some(end),
+            fin_ahead: false,
+            credible: false,
             // What its SYN is not yet: acknowledged.
             acked: Some(begin.wrapping_sub(1)),
-            limit: Some(round_up(begin.wrapping_add(to_window), to_scale)),
+            limit: Some(round_up(granted, to_scale)),
             units: Some(from_units),
             scale: Some(from_scale),
             acks: 1,
             astray: from != self.originator && segment.astray,
             syn_len: 0,
         };
+        // What came with the SYN was allowed.
+        let edge = segment.ack.wrapping_add(allowed);
+        let edge = if after(syn.end, edge) { syn.end } else { edge };
         let receiver = Side {
             end: Some(syn.end),
+            sent: Some(syn.end),
+            fin_ahead: false,
+            credible: false,
             // Data of a fast open that is not acknowledged with its SYN counts as if it were: it
             // will be sent again.
             acked: Some(syn.end),
-            limit: Some(round_up(segment.ack.wrapping_add(allowed), from_scale)),
+            limit: Some(round_up(edge, from_scale)),
             units: Some(to_window.div_ceil(1 << to_scale)),
             scale: Some(to_scale),
             acks: 0,
@@ -280,6 +309,7 @@ impl Connection {
         let end = segment.end();
         let mut sender = Side {
             end: Some(end),
+            sent: Some(end),
             // Nothing is known of the other side's window: as large as one can be.
             limit: Some(round_up(end.wrapping_add(65_535 << 14), 14)),
             acks: 1,
@@ -291,6 +321,7 @@ impl Connection {
         let edge = segment.ack.wrapping_add(u32::from(segment.win) << 14);
         let receiver = Side {
             end: Some(segment.ack),
+            sent: Some(segment.ack),
             limit: Some(round_up(edge, 14)),
             acked: Some(segment.ack),
             ..Side::UNSEEN

@@ -1,14 +1,17 @@
 //! When the state's own timeout is too long.
 
-use super::{Connection, Host, Memory, Segment};
+use super::{Connection, Host, Segment};
 
 impl Connection {
-    /// Whether the state's own timeout is too long: data is not acknowledged, a packet came again
-    /// and again, a window is closed, or a pick-up was never answered.
+    /// Whether the state's own timeout is too long: data is not acknowledged, or just jumped
+    /// ahead (what jumped before may be forged), a packet came again and again, a window is closed, or a pick-up was never answered.
     pub(super) fn needs_answer(&self, segment: &Segment) -> bool {
-        [Host::Client, Host::Server]
-            .into_iter()
-            .any(|host| self.unacknowledged(host))
+        let me = self.side(segment.from);
+        let ahead = me.sent != me.end && !me.fin_ahead && me.sent == Some(segment.end());
+        ahead
+            || segment.highest_sack().is_some()
+            || self.unacknowledged(Host::Client)
+            || self.unacknowledged(Host::Server)
             || self.repeats >= 3
             || segment.win == 0
             || !self.answered()
@@ -16,10 +19,7 @@ impl Connection {
 
     fn unacknowledged(&self, host: Host) -> bool {
         let side = self.side(host);
-        side.acked.is_none()
-            || side.acked != side.end
-            || matches!(self.memory,
-                Memory::Ahead { of, fin: false, far: false, .. } if of == host)
+        side.acked.is_none() || side.acked != side.end
     }
 
     /// Three packets in a row that are equal to the one before. A packet that moves a number is

@@ -52,10 +52,8 @@ impl Connection {
             return self.reset(from);
         }
         // At the end of what came out of sequence: whoever forged that knows the number too.
-        let at_end_of_unproved = matches!(self.memory,
-            Memory::Ahead { of, to, far: false, .. } if of == from && to == segment.seq);
         Step {
-            lifetime: if at_end_of_unproved {
+            lifetime: if me.sent == Some(segment.seq) {
                 Lifetime::Doubtful
             } else {
                 Lifetime::Unchanged

@@ -1,6 +1,6 @@
 //! A SYN on a live connection: its numbers wait beside the old ones, never instead.
 
-use super::side::{ALLOWANCE, after};
+use super::side::ALLOWANCE;
 use super::{Connection, Host, Lifetime, Memory, Reason, Segment, State, Step};
 
 /// The new numbers, modulo 2^23.
@@ -39,6 +39,7 @@ impl Connection {
         let known = self.side(segment.from).end.unwrap_or(end);
         // Sent again; a fast open's is sent again without its data (RFC 7413, 4.1.3).
         let again = end == known
+            || self.state == State::SynRecv && self.side(segment.from).acked == Some(segment.seq)
             || self.state == State::SynRecv && known.wrapping_sub(end) <= u32::from(u16::MAX);
         if again {
             return Step::passes(None);
@@ -139,14 +140,9 @@ impl Connection {
         }
     }
 
-    /// What `host` may have sent, its data out of sequence included.
+    /// What `host` was seen to send.
     pub(crate) fn sent_up_to(&self, host: Host) -> u32 {
-        let end = self.side(host).end.unwrap_or(0);
-        match self.memory {
-            Memory::Ahead {
-                of, to, far: false, ..
-            } if of == host && after(to, end) => to,
-            _ => end,
-        }
+        let side = self.side(host);
+        side.sent.or(side.end).unwrap_or(0)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Step;
 use super::bounds::Bounds;
-use super::side::{ALLOWANCE, after};
+use super::side::{AHEAD, ALLOWANCE, after};
 use super::{Connection, Host, Lifetime, Memory, Mode, Reason, Segment, Settings, Side, State};
 
 impl Connection {
@@ -24,12 +24,43 @@ impl Connection {
             && probed == Some(segment.ack)
         {
             self.side_mut(to).end = probed;
+            self.side_mut(to).sent = probed;
+        }
+        if self.bounds(segment) != Bounds::Holds && !adopted {
+            *self = seen_before;
         }
         let bounds = self.bounds(segment);
-        if !adopted && bounds != Bounds::Holds {
-            *self = seen_before;
+        // Where its sender went on exactly where it was, the window only was too small.
+        let side = self.side(from);
+        let next = side.end == Some(segment.seq)
+            || side.sent == Some(segment.seq)
+            || segment.fin && self.fin_continues(segment);
+        let over = bounds == Bounds::Passes(Reason::SeqOver)
+            && !adopted
+            && next
+            && self.state != State::Closed;
+        if !adopted && !over && bounds != Bounds::Holds {
             return self.misfit(segment, settings, bounds);
         }
+        let step = self.fits(segment, settings, seen_before);
+        if !over || step.reason.is_some() {
+            return step;
+        }
+        let renews = segment.fin || self.lenient(settings);
+        Step {
+            reason: Some(Reason::SeqOver),
+            lifetime: if renews {
+                step.lifetime
+            } else {
+                Lifetime::Unchanged
+            },
+            ..step
+        }
+    }
+
+    /// The bounds hold; before anything was changed, the connection was `seen_before`.
+    fn fits(&mut self, segment: &Segment, settings: &Settings, seen_before: Self) -> Step {
+        let (from, to) = (segment.from, segment.from.other());
         if self.state == State::Closed {
             // What was on the way belongs to it.
             *self = seen_before;
@@ -52,14 +83,16 @@ impl Connection {
             fins[0] = !repeated;
         }
         self.drop_candidate();
-        let before = (self.client, self.server, self.memory);
+        let before = (self.client, self.server);
         self.windows(segment);
         let trusted = self.side(from).end == Some(segment.seq);
+        let me = self.side(from);
+        let follows = me.has_gap() && me.credible && me.sent == Some(segment.seq);
         if !self.fin_of(from) {
             fins[0] |= self.sends(segment, fins[0]);
         }
-        fins[1] = self.acknowledges(segment, trusted);
-        let edge = self.side(to).end.unwrap_or(0);
+        fins[1] = self.acknowledges(segment, trusted, follows);
+        let edge = self.sent_up_to(to);
         let allowed = u32::from(segment.win) << self.side(from).shift();
         let lower = if after(segment.ack, edge) {
             edge
@@ -73,11 +106,9 @@ impl Connection {
         let one_way = settings.mode == Mode::OneWay && !self.answered();
         self.transitions(from, fins, one_way);
         if !segment.fin {
-            let moved = before.0.end != self.client.end
-                || before.1.end != self.server.end
-                || before.0.acked != self.client.acked
-                || before.1.acked != self.server.acked
-                || before.2 != self.memory;
+            let numbers = |side: &Side| (side.end, side.sent, side.fin_ahead, side.acked);
+            let moved = numbers(&before.0) != numbers(&self.client)
+                || numbers(&before.1) != numbers(&self.server);
             self.count_repeats(segment, moved);
         }
         if self.needs_answer(segment) {
@@ -104,11 +135,21 @@ impl Connection {
         if self.state == State::Closed {
             return plain;
         }
+        // What was too far ahead to be remembered is proven by a packet of the exact number.
+        let (from, to) = (segment.from, segment.from.other());
+        if reason == Reason::AckUnseen
+            && passes
+            && self.side(from).end == Some(segment.seq)
+            && !self.fin_of(to)
+            && segment.ack.wrapping_sub(self.side(to).end.unwrap_or(0)) >= AHEAD
+        {
+            self.side_mut(to).prove(segment.ack);
+        }
         let lenient = self.lenient(settings);
         if segment.fin {
             // It passes without effect; that the other side acknowledges its number is evidence.
             let in_window = matches!(reason, Reason::SeqOver | Reason::AckUnseen) && passes;
-            if in_window || lenient && reason == Reason::SeqFar {
+            if in_window || self.by_guess(settings) && reason == Reason::SeqFar {
                 self.remember_fin(segment, !in_window);
             }
             return if lenient {
@@ -128,11 +169,10 @@ impl Connection {
             && !self.fin_of(segment.from)
             && segment.len > 0
         {
-            self.memory = Memory::Ahead {
+            self.memory = Memory::Far {
                 of: segment.from,
                 to: segment.end(),
                 fin: false,
-                far: true,
             };
         }
         Step {
@@ -156,12 +196,16 @@ impl Connection {
         fresh.pick_up(segment);
         if !me.end.is_some_and(|end| old(end, segment.end())) {
             self.side_mut(from).end = fresh.side(from).end;
+            self.side_mut(from).sent = fresh.side(from).end;
+            self.side_mut(from).fin_ahead = false;
             self.side_mut(from).limit = fresh.side(from).limit;
             self.side_mut(from).acked = None;
             self.memory = Memory::Nothing;
         }
         if !it.end.is_some_and(|end| old(end, segment.ack)) {
             self.side_mut(to).end = fresh.side(to).end;
+            self.side_mut(to).sent = fresh.side(to).end;
+            self.side_mut(to).fin_ahead = false;
             self.side_mut(to).acked = fresh.side(to).acked;
             self.side_mut(to).limit = fresh.side(to).limit;
         }
@@ -184,16 +228,26 @@ impl Connection {
         if self.fin_of(from) {
             return;
         }
-        // What was sent beyond it contradicts it.
-        if !far && after(self.sent_up_to(from), segment.end().wrapping_sub(1)) {
+        if far {
+            self.memory = Memory::Far {
+                of: from,
+                to: segment.end(),
+                fin: true,
+            };
             return;
         }
-        self.memory = Memory::Ahead {
-            of: from,
-            to: segment.end(),
-            fin: true,
-            far,
-        };
+        self.memory = Memory::Nothing;
+        let me = self.side_mut(from);
+        let end = me.end.unwrap_or(0);
+        let sent = me.sent.unwrap_or(end);
+        // What was sent beyond it contradicts it. Of two that came before their time the last
+        // counts.
+        let contradicted = !me.fin_ahead && after(sent, segment.end().wrapping_sub(1));
+        if !contradicted && after(segment.end(), end) && segment.end().wrapping_sub(end) < AHEAD {
+            me.sent = Some(segment.end());
+            me.fin_ahead = true;
+            me.credible = false;
+        }
     }
 
     fn transitions(&mut self, from: Host, [own, other]: [bool; 2], one_way: bool) {

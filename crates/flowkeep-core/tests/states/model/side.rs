@@ -15,17 +15,26 @@ pub(crate) fn before(a: u32, b: u32) -> bool {
 pub(crate) const ALLOWANCE: u32 = 66_000;
 /// The shift of a window whose scale is unknown: the highest that RFC 7323 allows.
 const UNKNOWN_SHIFT: u8 = 14;
+/// A jump ahead is remembered if it is shorter than this.
+pub(crate) const AHEAD: u32 = 1 << 24;
 /// A window is remembered up to this many of its units.
 const MAX_UNITS: u32 = (1 << 17) - 1;
-/// The limit is remembered if it lies within this many units of END.
+/// The limit is remembered if it lies within this many units of what was sent.
 const LIMIT_REACH: u32 = 1 << 18;
 
 /// One side of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Side {
-    /// END: the number after the last that it has sent in sequence, or that the other side has
-    /// acknowledged. What came out of sequence is [`Memory::Ahead`].
+    /// END as far as it is proven: the number after the last that it has sent in sequence, or
+    /// that the other side has acknowledged.
     pub(crate) end: Option<u32>,
+    /// END as it was seen. Where it is beyond `end`, a part was lost or is still to come, or this
+    /// is a forgery.
+    pub(crate) sent: Option<u32>,
+    /// The last number before `sent` is a FIN, not proven.
+    pub(crate) fin_ahead: bool,
+    /// What lies beyond `end` goes on from a packet that acknowledged only what was proven.
+    pub(crate) credible: bool,
     /// LIMIT: the right edge that the other side has allowed it.
     pub(crate) limit: Option<u32>,
     /// WIN: the largest window that it has offered, in units of its scale.
@@ -45,6 +54,9 @@ pub(crate) struct Side {
 impl Side {
     pub(crate) const UNSEEN: Self = Self {
         end: None,
+        sent: None,
+        fin_ahead: false,
+        credible: false,
         limit: None,
         units: None,
         scale: None,
@@ -56,6 +68,18 @@ impl Side {
 
     pub(crate) fn shift(&self) -> u8 {
         self.scale.unwrap_or(UNKNOWN_SHIFT)
+    }
+
+    /// All up to `end` is proven, and acknowledged.
+    pub(crate) fn prove(&mut self, end: u32) {
+        self.end = Some(end);
+        self.sent = Some(end);
+        self.acked = Some(end);
+        self.fin_ahead = false;
+    }
+
+    pub(crate) fn has_gap(&self) -> bool {
+        self.sent != self.end
     }
 
     /// WIN in bytes.
@@ -116,18 +140,28 @@ impl Connection {
             let (Some(end), Some(limit)) = (side.end, side.limit) else {
                 continue;
             };
-            // Beside something remembered, there is room only for "all is acknowledged".
-            side.acked = side.acked.filter(|&acked| nothing || acked == end);
+            // Beside something remembered, there is room for nothing that lies ahead.
+            if !nothing {
+                side.sent = side.end;
+                side.fin_ahead = false;
+            }
+            // And there as beside something that lies ahead, only for "all is acknowledged".
+            let sent = side.sent.unwrap_or(end);
+            side.acked = side
+                .acked
+                .filter(|&acked| nothing && sent == end || acked == end);
             // Modulo 2^24.
             side.acked = side
                 .acked
                 .map(|acked| end.wrapping_sub(end.wrapping_sub(acked) & 0xff_ffff));
-            if let Some(reach) = LIMIT_REACH.checked_shl(u32::from(granted))
-                && reach < 1 << 30
-                && let lowest = round_up(end.wrapping_sub(reach), granted)
-                && before(limit, lowest)
-            {
+            // A unit of 2^12 or more leaves nothing out.
+            let reach = LIMIT_REACH << granted.min(12);
+            let lowest = round_up(sent.wrapping_sub(reach), granted);
+            let highest = round_up(sent.wrapping_add(reach), granted);
+            if granted < 12 && before(limit, lowest) {
                 side.limit = Some(lowest);
+            } else if granted < 12 && after(limit, highest) {
+                side.limit = Some(highest);
             }
         }
     }

@@ -295,7 +295,8 @@ impl Syn {
     pub(crate) fn of(segment: &Segment) -> Self {
         Self {
             end: segment.end(),
-            len: segment.len,
+            // More than an IPv4 packet carries does not come with one.
+            len: segment.len.min(u32::from(u16::MAX)),
             scale: segment.offered_scale(),
         }
     }
@@ -310,16 +311,14 @@ impl Syn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Memory {
     Nothing,
-    /// `of` has sent up to `to`, but not in sequence: whether that is its own or a forgery is
-    /// known once the other side acknowledges it.
-    Ahead {
+    /// `of` has sent up to `to`, beyond all bounds, where a mode lets that pass. Whether that is
+    /// its own or a forgery is known once the other side acknowledges just that.
+    Far {
         of: Host,
         /// The number after the last; a FIN counts.
         to: u32,
         /// It ends in a FIN.
         fin: bool,
-        /// Beyond all bounds, where a mode lets that pass.
-        far: bool,
     },
     /// A SYN of the originator inside a live connection.
     Restart(Candidate),

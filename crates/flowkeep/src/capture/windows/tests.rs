@@ -1,4 +1,4 @@
-//! A mapped file has the frames of one that is read, also if somebody wants to write to it.
+//! Mapping a file gives the same frames as reading it, even if another process wants to write to it.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -87,7 +87,7 @@ fn a_mapped_file_has_the_frames_of_one_that_is_read() {
 }
 
 #[test]
-fn whoever_wants_to_write_gets_in_and_no_frame_is_lost() {
+fn a_writer_gets_the_file_and_no_frame_is_lost() {
     let capture = Capture::new("written", 5 * WINDOW, 0);
     let (read, _) = frames(Reader::open(&capture.0), |_| {});
     let mut writer = None;

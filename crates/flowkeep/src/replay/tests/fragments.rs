@@ -44,13 +44,13 @@ fn a_fragment_over_tcps_flags_is_refused_in_any_order() {
     let (first, over) = (cut(ACK, 20..44, true), cut(SYN, 28..36, false));
     for order in [[&first, &over], [&over, &first]] {
         let frames = [at(0.0, order[0].clone()), at(1.0, order[1].clone())];
-        let told = replay(Options::default(), &frames);
+        let replayed = replay(Options::default(), &frames);
         assert_eq!(
-            told.summary.errors,
+            replayed.summary.errors,
             [("fragment that overlaps the first", 1)]
         );
-        assert_eq!(told.connections.len(), 1);
-        assert_eq!(told.connections[0].originator_flags, ACK);
-        assert_eq!(told.connections[0].sent, traffic(1, 44));
+        assert_eq!(replayed.connections.len(), 1);
+        assert_eq!(replayed.connections[0].originator_flags, ACK);
+        assert_eq!(replayed.connections[0].sent, traffic(1, 44));
     }
 }

@@ -1,4 +1,4 @@
-//! Packets for the tests of the replay, from IP header on.
+//! IP packets for the tests of the replay.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -59,8 +59,8 @@ pub(super) fn udp(from: &str, to: &str, payload: usize) -> Vec<u8> {
     packet
 }
 
-/// An ICMP error from a router to whoever sent the packet, of which it quotes the IPv4 header and
-/// eight bytes.
+/// An ICMP error from a router to the sender of a packet. It quotes the packet's IPv4 header and eight
+/// bytes.
 pub(super) fn time_exceeded(router: [u8; 4], packet: &[u8]) -> Vec<u8> {
     let sender = packet[12..16].first_chunk().expect("an IPv4 header");
     let mut error = Vec::new();
