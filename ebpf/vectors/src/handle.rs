@@ -61,7 +61,30 @@ impl EntryHandle for SteppedHandle {
         if handle_entry(self.0) == 0 {
             return None;
         }
-        Some(Work::get()?.entry)
+        // Field by field: compilers cut a copy of the whole behind its smallest fields, and then read
+        // what follows from the stack where the verifier does not allow it, at odd offsets.
+        let Entry {
+            progress,
+            rev_nat_index,
+            nat_port,
+            source_identity,
+            rx,
+            tx,
+            nat_address,
+            created,
+            last_seen,
+        } = Work::get()?.entry;
+        Some(Entry {
+            progress,
+            rev_nat_index,
+            nat_port,
+            source_identity,
+            rx,
+            tx,
+            nat_address,
+            created,
+            last_seen,
+        })
     }
 
     #[inline(always)]
