@@ -198,11 +198,7 @@ fn update(direction: Direction) -> Outcome {
 
 /// Notes the event that there is to report, if there is one and somebody watches.
 #[inline(always)]
-fn done(
-    maps: Maps,
-    scratch: &mut Scratch,
-    verdict: &Verdict<Handle<'_, Word>>,
-) -> Outcome {
+fn done(maps: Maps, scratch: &mut Scratch, verdict: &Verdict<Handle<'_, Word>>) -> Outcome {
     if let Some(error) = verdict.reason {
         return Outcome::failed(error);
     }

@@ -36,8 +36,8 @@ impl EvictionObserver for Observer {
             return;
         }
         // Entries for ICMP errors are nobody's connection.
-        let for_errors =
-            <Rules as rules::Rules>::RELATED_ENTRY && evicted.tuple().flags().contains(Flags::RELATED);
+        let for_errors = <Rules as rules::Rules>::RELATED_ENTRY
+            && evicted.tuple().flags().contains(Flags::RELATED);
         let Some(scratch) = Scratch::get().filter(|_| !for_errors) else {
             return;
         };

@@ -2,8 +2,8 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_skb_change_tail;
-use flowkeep_core::packet::{Fragments, NoFragments, network, transport};
 use flowkeep_core::cilium::{Kinds, Scope};
+use flowkeep_core::packet::{Fragments, NoFragments, network, transport};
 use flowkeep_core::tracker::{
     Direction, Instant, ROUNDS, Request, Step, Subject, Tracker, Verdict,
 };
@@ -13,10 +13,10 @@ use crate::bytes::Loaded;
 use crate::call::{Call, NONE, direction, scope, state, state_words};
 use crate::direction;
 use crate::fragments::FirstFragments;
+use crate::handle::SteppedHandle;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
 use crate::rules::Rules;
-use crate::handle::SteppedHandle;
 use crate::table::{Stepped, bits, found};
 use crate::work::{Work, call};
 
@@ -215,7 +215,12 @@ fn search(scope: Scope) -> Outcome {
         return Outcome::DONE;
     };
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &Stepped);
-    let request = request(call, work, direction(call.direction), tracker_scope(call.scope));
+    let request = request(
+        call,
+        work,
+        direction(call.direction),
+        tracker_scope(call.scope),
+    );
     let subject = subject!(work, request);
     match tracker.search((), &subject, scope, &mut work.progress) {
         Step::Update(found) => {

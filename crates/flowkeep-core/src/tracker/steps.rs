@@ -465,11 +465,7 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
 
     /// The verdict of a look-up that creates nothing, in place of the step [`Step::Create`].
     #[inline(always)]
-    pub fn unknown(
-        &self,
-        subject: &Subject<'_>,
-        progress: &Progress,
-    ) -> Verdict<T::Handle<'a>> {
+    pub fn unknown(&self, subject: &Subject<'_>, progress: &Progress) -> Verdict<T::Handle<'a>> {
         self.new_verdict(subject, progress, None)
     }
 
