@@ -85,7 +85,7 @@ fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Outcome {
 #[inline(always)]
 fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<Outcome> {
     let maps = Maps::<false>::new()?;
-    let now = clock::now(maps.config);
+    let now = clock::now();
     if maps.watched(now) {
         // What there is to tell is judged on the whole way.
         return None;
@@ -133,7 +133,7 @@ step! {
         let Some(found) = table.found(Sighting::from_bits(sighting)) else {
             return Outcome::GO_ON;
         };
-        let mut request = Request::new(direction(hook), length, clock::now(maps.config));
+        let mut request = Request::new(direction(hook), length, clock::now());
         request.packets = packets;
         let tuple = Tuple::default().with_protocol((flags >> PROTOCOL) as u8);
         let subject = Subject { tuple: &tuple, tcp_flags: flags as u8, request: &request };

@@ -69,6 +69,10 @@ pub(crate) static CLOCK: Array<u64, 1, MMAPABLE> = Array::new();
 #[unsafe(no_mangle)]
 pub(crate) static CLOCK_IS_SET: Global<u32> = Global::new(0);
 
+/// Nanoseconds of a jiffy.
+#[unsafe(no_mangle)]
+pub(crate) static JIFFY: Global<u64> = Global::new(4_000_000);
+
 /// 1 if the processors do not keep the order of loads and stores by themselves.
 #[unsafe(no_mangle)]
 pub(crate) static WEAKLY_ORDERED: Global<u32> = Global::new(0);

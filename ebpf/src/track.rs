@@ -42,7 +42,7 @@ pub(crate) fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) {
     let Some((maps, scratch)) = Scratch::with_maps() else {
         return;
     };
-    scratch.now = clock::now(maps.config);
+    scratch.now = clock::now();
     let outcome = steps::<ETHERNET, HOOK>(skb, scratch);
     const REFUSED: Outcome = Outcome::failed(Error::NotCreated(Refusal::Full));
     let refused = outcome == REFUSED && maps.watched(scratch.now);

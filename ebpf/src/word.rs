@@ -23,6 +23,12 @@ pub(crate) struct Word(UnsafeCell<u64>);
 // SAFETY: the word is reached through volatile and atomic accesses only.
 unsafe impl Sync for Word {}
 
+impl Word {
+    pub(crate) const fn new(value: u64) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+}
+
 impl table::Word for Word {
     #[inline(always)]
     fn load(&self) -> u64 {
@@ -137,7 +143,7 @@ impl table::Word for Word {
 }
 
 /// What is exchanged for the sake of the order that comes with it.
-static FENCE: Word = Word(UnsafeCell::new(0));
+static FENCE: Word = Word::new(0);
 
 /// BPF has no fence. Where the processor needs one, an atomic exchange is as good: those that
 /// return a value are fully ordered. Where it does not, the verifier removes this.

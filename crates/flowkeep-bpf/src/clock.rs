@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_getres, clock_gettime};
 
 use crate::abi::{COUNTS_SUSPEND, TICKS_PER_SECOND};
 
@@ -63,6 +63,12 @@ impl Clock {
     pub(crate) const fn suspended(&self) -> u64 {
         self.suspended
     }
+}
+
+/// The nanoseconds between two ticks of the kernel's timer.
+pub(crate) fn jiffy() -> u64 {
+    // Linux has had it since 2.6.39, and a tick takes less than a second.
+    clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(0, |time| time.tv_nsec() as u64)
 }
 
 /// The kernel's clocks, in nanoseconds, as its programs see them.

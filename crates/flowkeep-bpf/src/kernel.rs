@@ -13,6 +13,8 @@ use flowkeep_memory::Region;
 
 use crate::abi::{MAX_BUCKETS, TICKS_PER_SECOND};
 use crate::attach::Attachment;
+use crate::clock;
+
 use crate::config::MappedConfig;
 use crate::error::system;
 use crate::lock::Locked;
@@ -374,13 +376,15 @@ fn load(
 ) -> Result<Ebpf, Error> {
     let weakly_ordered = u32::from(!cfg!(any(target_arch = "x86_64", target_arch = "s390x")));
     let clock_is_set = u32::from(options.clock_is_set);
+    let jiffy = clock::jiffy();
     let mut loader = EbpfLoader::new();
     loader
         .map_max_entries("BUCKETS", buckets)
         .map_max_entries("RECORDS", buckets * SLOTS as u32)
         .map_max_entries("EVENTS", options.event_bytes)
         .override_global("WEAKLY_ORDERED", &weakly_ordered, true)
-        .override_global("CLOCK_IS_SET", &clock_is_set, true);
+        .override_global("CLOCK_IS_SET", &clock_is_set, true)
+        .override_global("JIFFY", &jiffy, true);
     for name in maps::NAMES {
         if let Some(folder) = folder {
             loader.map_pin_path(name, folder.join(name));
