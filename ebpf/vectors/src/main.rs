@@ -72,8 +72,8 @@ pub fn single(_: TcContext) -> i32 {
 /// Answers the call with what comes of `play`.
 #[inline(always)]
 fn answer(play: impl FnOnce() -> Outcome) -> i32 {
-    if let (Some((_, work)), Some(maps)) = (work::call(), memory::Maps::<false>::new()) {
-        work.now = clock::now(maps.config);
+    if let Some((_, work)) = work::call() {
+        work.now = clock::now();
     }
     let outcome = play();
     if let Some((call, _)) = work::call()
