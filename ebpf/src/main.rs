@@ -28,6 +28,9 @@ use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use flowkeep_abi::hook;
 
+/// Whether the programs are those that tests load, which do more in a step: see [`planned`].
+const IS_FOR_TESTS: bool = false;
+
 /// Helpers and memory of some kernels are for programs under the GPL.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]

@@ -46,6 +46,9 @@ use flowkeep_core::tracker::Direction;
 
 use crate::outcome::Outcome;
 
+/// Whether the programs are those that tests load, which do more in a step: see [`planned`].
+const IS_FOR_TESTS: bool = true;
+
 /// Some helpers are for programs under the GPL.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "license")]

@@ -48,10 +48,11 @@ const PROGRAMS: [&str; 5] = [
     "crates/flowkeep-abi/Cargo.toml",
 ];
 
-const OBJECTS: [Object; 6] = [
+const OBJECTS: [Object; 7] = [
     programs("flowkeep", ""),
     programs("flowkeep-cilium18", "cilium18"),
     programs("flowkeep-cilium119", "cilium119"),
+    vectors("vectors-default", ""),
     vectors("vectors-cilium18", "cilium18"),
     vectors("vectors-cilium119", "cilium119"),
     Object {

@@ -12,6 +12,7 @@ use flowkeep_core::cilium::{Creation, Scope, State};
 use flowkeep_core::entry::Entry;
 use flowkeep_core::error::Refusal;
 use flowkeep_core::packet::{FragmentKey, FragmentPorts};
+use flowkeep_core::rules::RuleSet;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{Seed, Table};
 use flowkeep_core::tracker::{Direction, Instant, Request, Status};
@@ -22,14 +23,19 @@ use crate::call::{
     CALL_WORDS, Call, NONE, STATE_WORDS, UNANSWERED, direction, operation, refusal, scope, state,
     state_words,
 };
-use crate::harness::{Answer, Driver, Looked, Operation, Version};
+use crate::harness::{Answer, Driver, Looked, Operation};
 use crate::otherwise::{Otherwise, Why};
 use crate::packet::Packet;
 
+static DEFAULT: &[u8] = include_bytes_aligned!("../object/vectors-default.o");
 static CILIUM_18: &[u8] = include_bytes_aligned!("../object/vectors-cilium18.o");
 static CILIUM_119: &[u8] = include_bytes_aligned!("../object/vectors-cilium119.o");
 
-const NANOSECONDS: u64 = 1_000_000_000;
+/// Of the table's hash.
+pub(crate) const SEED: u64 = 42;
+
+/// Ticks of the programs' clock in a second.
+pub(crate) const NANOSECONDS: u64 = 1_000_000_000;
 
 /// The programs of one set of rules, with their table.
 pub(crate) struct Programs {
@@ -41,13 +47,14 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Loads the programs for this version.
-    pub(crate) fn load(version: Version, buckets: u32) -> Self {
-        let object = match version {
-            Version::Y2020 => CILIUM_18,
-            Version::Y2026 => CILIUM_119,
+    /// Loads the programs that track by these rules.
+    pub(crate) fn load(rules: RuleSet, buckets: u32) -> Self {
+        let object = match rules {
+            RuleSet::Default => DEFAULT,
+            RuleSet::Cilium18 => CILIUM_18,
+            RuleSet::Cilium119 => CILIUM_119,
         };
-        let mut options = Options::new(Settings::default(), buckets, Seed::from_u64(42));
+        let mut options = Options::new(Settings::default(), buckets, Seed::from_u64(SEED));
         options.clock_is_set = true;
         let mut kernel =
             Kernel::load_object(Some(object), &options).unwrap_or_else(|error| panic!("{error}"));

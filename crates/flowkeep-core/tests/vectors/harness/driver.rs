@@ -52,7 +52,7 @@ pub(crate) trait Driver {
 }
 
 /// What came of a look-up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Looked {
     pub(crate) status: Status,
     /// `None` leaves the caller's value as it is.
@@ -78,7 +78,7 @@ pub(crate) enum Operation {
 }
 
 /// What an operation on a single entry answers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) found: bool,
     /// Of a node-port query only.

@@ -10,5 +10,6 @@ mod sets;
 
 pub(crate) use driver::{Answer, Driver, Looked, Operation};
 pub(crate) use format::{Meta, Scenario, Version};
-pub(crate) use replay::replay;
+#[allow(unused_imports, reason = "each test uses its part")]
+pub(crate) use replay::{follow, replay};
 pub(crate) use sets::play;
