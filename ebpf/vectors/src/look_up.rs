@@ -4,6 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::bpf_skb_change_tail;
 use flowkeep_core::cilium::{Kinds, Scope};
 use flowkeep_core::packet::{Fragments, NoFragments, network, transport};
+use flowkeep_core::rules;
 use flowkeep_core::tracker::{
     Direction, Instant, ROUNDS, Request, Step, Subject, Tracker, Verdict,
 };
@@ -47,6 +48,9 @@ pub(crate) fn look_up(skb: *mut __sk_buff) -> Outcome {
     if parsed != Outcome::GO_ON {
         return parsed;
     }
+    if BY_QUOTE && work.has_quote {
+        return relate();
+    }
     begin();
     let mut next = search_as_asked();
     for _ in 0..STEPS {
@@ -60,6 +64,9 @@ pub(crate) fn look_up(skb: *mut __sk_buff) -> Outcome {
     }
     next
 }
+
+/// Whether an ICMP error is related by what it quotes.
+const BY_QUOTE: bool = <Rules as rules::Rules>::RELATE_BY_QUOTE;
 
 /// More than a look-up can take.
 const STEPS: u32 = 3 * (ROUNDS + 1);
@@ -112,6 +119,10 @@ fn parse(skb: *mut __sk_buff, family: Family, fragments: &mut impl Fragments) ->
     match packet {
         Ok(packet) => {
             (work.packet, work.tcp_flags) = (packet.tuple, packet.tcp_flags);
+            work.has_quote = BY_QUOTE && packet.quote.is_some();
+            if let Some(quote) = packet.quote.filter(|_| BY_QUOTE) {
+                work.quote = quote;
+            }
             Outcome::GO_ON
         }
         Err(error) => Outcome::failed(error),
@@ -266,6 +277,21 @@ step! {
     }
 }
 
+step! {
+    /// Relates an ICMP error by what it quotes.
+    fn relate() -> Outcome {
+        let (Some((call, work)), Some(maps)) = (call(), Maps::<false>::new()) else {
+            return Outcome::DONE;
+        };
+        if !BY_QUOTE {
+            return Outcome::DONE;
+        }
+        let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &Stepped);
+        let request = request(call, work, direction(call.direction), tracker_scope(call.scope));
+        done(&tracker.relate((), &work.quote, &request), &request)
+    }
+}
+
 /// Notes what the look-up found.
 #[inline(always)]
 fn done(verdict: &Verdict<SteppedHandle>, request: &Request) -> Outcome {
@@ -277,7 +303,11 @@ fn done(verdict: &Verdict<SteppedHandle>, request: &Request) -> Outcome {
     }
     call.status = verdict.status as u64;
     call.monitor = verdict.monitor.map_or(NONE, u64::from);
-    call.tuple = verdict.tuple_of(&work.packet, request).words();
+    call.tuple = if BY_QUOTE && work.has_quote {
+        verdict.tuple_of_quoted(&work.quote, request).words()
+    } else {
+        verdict.tuple_of(&work.packet, request).words()
+    };
     call.state = state_words(&work.state);
     Outcome::GO_ON
 }

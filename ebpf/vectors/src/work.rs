@@ -29,6 +29,9 @@ pub(crate) struct Work {
     pub(crate) piece: Piece,
     /// The packet's tuple.
     pub(crate) packet: Tuple,
+    /// The tuple of the packet that it quotes, if it is an ICMP error and related by that.
+    pub(crate) quote: Tuple,
+    pub(crate) has_quote: bool,
     /// What an entry is created under.
     pub(crate) tuple: Tuple,
     /// What is searched for.
