@@ -26,6 +26,19 @@ impl Linear {
         Self { skb, data, end }
     }
 
+    /// The address of the byte at offset `at`, if there are `length` bytes. More than one.
+    #[inline(always)]
+    fn start(&self, at: usize, length: usize) -> Option<usize> {
+        // Each read checks for itself: of what is known from another, the verifier knows nothing
+        // where it is by another register.
+        let at = forgotten(at);
+        if at > LAST {
+            return None;
+        }
+        let start = self.data + at;
+        (start + length <= self.end).then_some(start)
+    }
+
     /// Whose buffer it is.
     #[inline(always)]
     pub(crate) const fn skb(&self) -> *mut __sk_buff {
@@ -86,18 +99,16 @@ impl Bytes for Linear {
             };
             return (failed == 0).then_some(byte);
         }
-        // Each read checks for itself: of what is known from another, the verifier knows nothing
-        // where it is by another register.
-        let at = forgotten(at);
-        if at > LAST {
-            return None;
-        }
-        let start = self.data + at;
-        if start + N > self.end {
-            return None;
-        }
         // SAFETY: between the buffer's start and end.
-        Some(unsafe { (start as *const [u8; N]).read() })
+        self.start(at, N)
+            .map(|start| unsafe { (start as *const [u8; N]).read() })
+    }
+
+    #[inline(always)]
+    fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]> {
+        // SAFETY: between the buffer's start and end.
+        self.start(at, 4 * N)
+            .map(|start| unsafe { (start as *const [u32; N]).read_unaligned() })
     }
 }
 

@@ -6,7 +6,7 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use flowkeep_abi::hook;
-use flowkeep_core::packet::{Bytes, Counted, Network, ipv4, ipv6, measure, protocol, tcp_or_udp};
+use flowkeep_core::packet::{Bytes, Counted, Layout, Plain, measure, plain, protocol};
 use flowkeep_core::table::{BucketTable, Sighting};
 use flowkeep_core::tracker::{Progress, Request, Step, Subject, Tracker};
 use flowkeep_core::tuple::{Family, Tuple};
@@ -15,12 +15,9 @@ use crate::bytes::Linear;
 use crate::clock;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
-use crate::parse::{Headers, ether_type, frame};
+use crate::parse::{ether_type, frame};
 use crate::rules::Rules;
 use crate::track::direction;
-
-/// Headers that have no extensions.
-type Plain = Headers<0>;
 
 /// Tracks a packet, if it is one of those. If not, nothing has changed.
 #[inline(always)]
@@ -84,34 +81,42 @@ fn track<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Outcome {
 
 #[inline(always)]
 fn tracked<const ETHERNET: bool, const HOOK: u8>(skb: *mut __sk_buff) -> Option<Outcome> {
+    let linear = Linear::new(skb);
+    let at = start(ETHERNET);
+    // Each family has the rest for itself: of IPv4 addresses three words are known to the compiler.
+    match family::<ETHERNET>(&linear)? {
+        Family::V4 => plain_tracked::<HOOK>(skb, &linear, &plain(&linear, Family::V4, at)?),
+        Family::V6 => plain_tracked::<HOOK>(skb, &linear, &plain(&linear, Family::V6, at)?),
+    }
+}
+
+#[inline(always)]
+fn plain_tracked<const HOOK: u8>(
+    skb: *mut __sk_buff,
+    linear: &Linear,
+    packet: &Plain,
+) -> Option<Outcome> {
     let maps = Maps::<false>::new()?;
     let now = clock::now();
     if maps.watched(now) {
         // What there is to tell is judged on the whole way.
         return None;
     }
-    let linear = Linear::new(skb);
-    let network = network::<ETHERNET>(&linear)?;
-    let is_transport = matches!(network.protocol, protocol::TCP | protocol::UDP);
-    if !is_transport || network.fragment.is_some() || network.length == 0 {
-        return None;
-    }
-    let (tuple, tcp_flags) = tcp_or_udp::<Plain, _>(&linear, &network).ok()?;
-    let Counted { packets, bytes } = measured(skb, &linear, &network)?;
+    let Counted { packets, bytes } = measured(skb, linear, &packet.layout)?;
     let table = BucketTable::new(maps);
     let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
     let hook = u32::from(HOOK);
     let mut request = Request::new(direction(hook), bytes, now);
     request.packets = packets;
     let subject = Subject {
-        tuple: &tuple,
-        tcp_flags,
+        tuple: &packet.tuple,
+        tcp_flags: packet.tcp_flags,
         request: &request,
     };
     match tracker.track_at_home(&subject) {
         Ok(_) => Some(Outcome::DONE),
         Err(Some(found)) => {
-            let flags = u32::from(tcp_flags) | u32::from(network.protocol) << PROTOCOL;
+            let flags = u32::from(packet.tcp_flags) | u32::from(packet.layout.protocol) << PROTOCOL;
             let sighting = Sighting::of(&found).bits();
             Some(update_found(sighting, flags, hook, packets, bytes))
         }
@@ -150,34 +155,30 @@ const fn start(ethernet: bool) -> usize {
     if ethernet { 14 } else { 0 }
 }
 
+/// Which IP header there is, if there is one.
 #[inline(always)]
-fn network<const ETHERNET: bool>(linear: &Linear) -> Option<Network> {
-    let at = start(ETHERNET);
-    let family = if ETHERNET {
+fn family<const ETHERNET: bool>(linear: &Linear) -> Option<Family> {
+    if ETHERNET {
         match linear.u16(12)? {
-            ether_type::IPV4 => Family::V4,
-            ether_type::IPV6 => Family::V6,
-            _ => return None,
+            ether_type::IPV4 => Some(Family::V4),
+            ether_type::IPV6 => Some(Family::V6),
+            _ => None,
         }
     } else {
         match linear.u16(0)? >> 12 {
-            4 => Family::V4,
-            6 => Family::V6,
-            _ => return None,
+            4 => Some(Family::V4),
+            6 => Some(Family::V6),
+            _ => None,
         }
-    };
-    match family {
-        Family::V4 => ipv4::<Plain, _>(linear, at).ok(),
-        Family::V6 => ipv6::<Plain, _>(linear, at).ok(),
     }
 }
 
 /// What it counts as. Of a merged packet only TCP's is found here: another may be a tunnel's.
 #[inline(always)]
-fn measured(skb: *mut __sk_buff, linear: &Linear, network: &Network) -> Option<Counted> {
+fn measured(skb: *mut __sk_buff, linear: &Linear, layout: &Layout) -> Option<Counted> {
     let frame = frame(skb);
-    if frame.segment_size != 0 && (frame.segments == 0 || network.protocol != protocol::TCP) {
+    if frame.segment_size != 0 && (frame.segments == 0 || layout.protocol != protocol::TCP) {
         return None;
     }
-    Some(measure(linear, &network.layout(), &frame))
+    Some(measure(linear, layout, &frame))
 }

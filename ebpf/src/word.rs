@@ -39,18 +39,17 @@ impl table::Word for Word {
     /// Out of the compiler's sight: it would turn a comparison of several words without branches
     /// into one branch a word, and the verifier walks every way through them.
     #[inline(always)]
-    fn difference(&self, value: u64) -> u64 {
-        let mut difference = self.load();
+    fn difference(mut word: u64, value: u64) -> u64 {
         // SAFETY: an instruction on two registers.
         unsafe {
             asm!(
                 "{0} ^= {1}",
-                inout(reg) difference,
+                inout(reg) word,
                 in(reg) value,
                 options(pure, nomem, nostack, preserves_flags)
             );
         }
-        difference
+        word
     }
 
     #[inline(always)]

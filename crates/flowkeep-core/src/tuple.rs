@@ -44,6 +44,17 @@ impl Address {
         Self([0, u64::from_ne_bytes([0, 0, 0xff, 0xff, a, b, c, d])])
     }
 
+    /// The address whose octets are those of these words, as they lie in memory.
+    #[inline(always)]
+    pub(crate) const fn from_halves([a, b, c, d]: [u32; 4]) -> Self {
+        const fn join(low: u32, high: u32) -> u64 {
+            let [a, b, c, d] = low.to_ne_bytes();
+            let [e, f, g, h] = high.to_ne_bytes();
+            u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+        }
+        Self([join(a, b), join(c, d)])
+    }
+
     /// The last four octets: the IPv4 address, where it is one.
     #[must_use]
     #[inline]

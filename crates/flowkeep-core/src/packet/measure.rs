@@ -1,6 +1,6 @@
 //! How many packets and bytes a packet counts as.
 
-use super::transport::protocol;
+use super::transport::{protocol, tcp_header};
 use super::{Bytes, tunnel};
 
 /// Where the parts of a packet lie, as its headers say.
@@ -107,7 +107,7 @@ fn payload<B: Bytes + ?Sized>(bytes: &B, layout: &Layout, length: u64) -> usize 
 pub(super) fn header<B: Bytes + ?Sized>(bytes: &B, protocol: u8, at: usize) -> usize {
     match protocol {
         protocol::TCP => match bytes.read(at + 12) {
-            Some([offset, _]) => usize::from(offset >> 4) * 4,
+            Some([offset, _]) => tcp_header(offset),
             None => 20,
         },
         protocol::UDP => 8,

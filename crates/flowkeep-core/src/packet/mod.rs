@@ -12,6 +12,7 @@ mod jumbo;
 mod link;
 mod measure;
 mod network;
+mod plain;
 mod quote;
 mod transport;
 mod tunnel;
@@ -21,6 +22,7 @@ pub use fragments::{FragmentKey, FragmentPorts, Fragments, NoFragments, later_fr
 pub use link::{Link, LinkType, link};
 pub use measure::{Counted, Frame, Layout, measure};
 pub use network::{Fragment, Network, OPEN, ipv4, ipv6, network};
+pub use plain::{Plain, plain};
 pub use quote::quoted;
 pub use transport::{Packet, protocol, tcp, tcp_or_udp, transport};
 
@@ -48,6 +50,18 @@ pub trait Bytes {
     #[inline(always)]
     fn is_offloaded(&self) -> bool {
         true
+    }
+
+    /// `N` words of 32 bits from offset `at`, as they lie in memory.
+    ///
+    /// Compilers take what is read as bytes apart into bytes.
+    #[inline(always)]
+    fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]> {
+        let mut words = [0; N];
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = u32::from_ne_bytes(self.read(at + 4 * index)?);
+        }
+        Some(words)
     }
 
     /// The byte at offset `at`.

@@ -106,9 +106,9 @@ impl Fragment {
 pub const OPEN: usize = usize::MAX;
 
 /// The IPv4 header without options.
-const IPV4_HEADER: usize = 20;
+pub(super) const IPV4_HEADER: usize = 20;
 /// The IPv6 header without extensions.
-const IPV6_HEADER: usize = 40;
+pub(super) const IPV6_HEADER: usize = 40;
 
 /// The longest IPv6 packet that is no jumbogram.
 const LONGEST: u32 = IPV6_HEADER as u32 + u16::MAX as u32;

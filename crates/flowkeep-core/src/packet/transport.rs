@@ -102,7 +102,7 @@ pub fn tcp_or_udp<R: Rules, B: Bytes + ?Sized>(
         let [offset, flags] = bytes.read(at + 12).ok_or(Error::TransportTruncated)?;
         tcp_flags = flags;
         if R::CHECK_TRANSPORT_HEADER {
-            let header = usize::from(offset >> 4) * 4;
+            let header = tcp_header(offset);
             // Options may be in the second fragment: IPv4's header and this one may be longer than
             // the shortest fragment.
             let (shortest, needed) = if network.is_whole() {
@@ -124,10 +124,16 @@ pub fn tcp_or_udp<R: Rules, B: Bytes + ?Sized>(
     Ok((with_ports(bytes, at, network.tuple())?, tcp_flags))
 }
 
+/// Bytes of a TCP header, by the byte that has its data offset.
+#[inline(always)]
+pub(super) const fn tcp_header(offset: u8) -> usize {
+    (offset >> 4) as usize * 4
+}
+
 /// The UDP header (RFC 768).
-const UDP_HEADER: usize = 8;
+pub(super) const UDP_HEADER: usize = 8;
 /// The TCP header without options (RFC 9293, 3.1).
-const TCP_HEADER: usize = 20;
+pub(super) const TCP_HEADER: usize = 20;
 /// What of it a first fragment has to have (RFC 1858, 3).
 const TCP_FLAGS: usize = 14;
 /// The SCTP common header (RFC 9260, 3.1).

@@ -54,10 +54,10 @@ fn scan<M: Memory>(
             break;
         };
         let state = StateWord(record.state.load_acquire());
-        let of_first = keys.differ_first(record);
+        let [of_first, of_second] = keys.differences(record);
         // A slot that is being emptied still has its tag and its tuple: it must not hide an entry
         // of the same tuple elsewhere.
-        if of_first != 0 && keys.differ_second(record) != 0 || !state.live() {
+        if of_first != 0 && of_second != 0 || !state.live() {
             continue;
         }
         (index, before, differing) = (candidate, state, of_first);

@@ -192,30 +192,27 @@ impl Keys {
         Self { first, second }
     }
 
-    /// The bits in which a record's key is not the first.
+    /// The bits in which a record's tuple is not the first key, and not the second. Its words are
+    /// read once for both.
     #[inline(always)]
-    pub(super) fn differ_first<W: Word>(&self, record: &Record<W>) -> u64 {
-        differs(record, &self.first, u64::MAX)
-    }
-
-    /// The bits in which a record's key is not the second.
-    #[inline(always)]
-    pub(super) fn differ_second<W: Word>(&self, record: &Record<W>) -> u64 {
-        differs(record, &self.second, u64::MAX)
+    pub(super) fn differences<W: Word>(&self, record: &Record<W>) -> [u64; 2] {
+        let words = record.tuple_words();
+        [&self.first, &self.second].map(|key| differences::<W>(words, key, u64::MAX))
     }
 }
 
-/// The bits in which a record's key is not this one, of whose last word these bits count.
+/// The bits in which the words of a record's tuple are not this key's, of whose last word these bits
+/// count.
 #[inline(always)]
-pub(super) fn differs<W: Word>(record: &Record<W>, key: &Tuple, counts: u64) -> u64 {
-    let [d0, d1, s0, s1, rest] = &record.tuple;
+pub(super) fn differences<W: Word>(words: [u64; 5], key: &Tuple, counts: u64) -> u64 {
+    let [d0, d1, s0, s1, rest] = words;
     let [kd0, kd1, ks0, ks1, krest] = key.words();
     // No branches: the words are on the line that the first of them brought.
-    d0.difference(kd0)
-        | d1.difference(kd1)
-        | s0.difference(ks0)
-        | s1.difference(ks1)
-        | rest.difference(krest) & counts
+    W::difference(d0, kd0)
+        | W::difference(d1, kd1)
+        | W::difference(s0, ks0)
+        | W::difference(s1, ks1)
+        | W::difference(rest, krest) & counts
 }
 
 /// Which of the eight tags of a word are `tag`: bit `n` for the n-th, the lowest byte first.

@@ -37,8 +37,7 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
         let index = pair.first * SLOTS as u32 + slot;
         let record = self.memory.record(index)?;
         let state = StateWord(record.state.load_acquire());
-        let is_first = keys.differ_first(record) == 0;
-        let is_second = keys.differ_second(record) == 0;
+        let [is_first, is_second] = keys.differences(record).map(|bits| bits == 0);
         if !((is_first | is_second & !state.has_reverse()) & state.live()) {
             return None;
         }

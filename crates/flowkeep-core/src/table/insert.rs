@@ -3,7 +3,7 @@
 //! Of two packets that come first at the same moment, in one direction or in opposite ones, the
 //! second waits for the lock of their bucket and then finds the entry of the first.
 
-use super::buckets::{BucketTable, differs, free_slot};
+use super::buckets::{BucketTable, differences, free_slot};
 use super::evict::{EvictReason, Evicted, EvictionObserver, may_go, reason};
 use super::hash::BucketPair;
 use super::layout::{BucketHeader, Record, SLOTS, Statistic};
@@ -379,17 +379,18 @@ pub fn search_locked<M: Memory>(
             if !state.live() {
                 continue;
             }
-            if differs(record, tuple, u64::MAX) == 0 {
+            let words = record.tuple_words();
+            if differences::<M::Word>(words, tuple, u64::MAX) == 0 {
                 own = Sighting::new(index, state.generation(), true);
                 break;
             }
-            if differs(record, other, !Tuple::DIRECTION_AND_KIND) == 0 {
+            if differences::<M::Word>(words, other, !Tuple::DIRECTION_AND_KIND) == 0 {
                 has_reverse = true;
                 // Whoever the record is of by now: a flag too many is harmless.
                 record
                     .state
                     .fetch_or(u64::from(EntryFlags::HAS_REVERSE.0) << ENTRY_FLAGS);
-                if record.tuple[4].difference(other.words()[4]) == 0 {
+                if words[4] == other.words()[4] {
                     reverse = Sighting::new(index, state.generation(), false);
                 }
             }

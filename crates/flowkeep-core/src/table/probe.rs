@@ -30,8 +30,7 @@ impl<M: Memory, O: EvictionObserver> BucketTable<M, O> {
     fn compare(&self, index: u32, keys: &Keys) -> Option<Seen<'_, M::Word>> {
         let record = self.memory.record(index)?;
         let state = StateWord(record.state.load_acquire());
-        let is_first = keys.differ_first(record) == 0;
-        let is_second = keys.differ_second(record) == 0;
+        let [is_first, is_second] = keys.differences(record).map(|bits| bits == 0);
         if !((is_first | is_second) & state.live()) {
             return None;
         }

@@ -133,8 +133,14 @@ impl<W: Word> Record<W> {
     #[must_use]
     #[inline]
     pub fn tuple(&self) -> Tuple {
+        Tuple::from_words(self.tuple_words())
+    }
+
+    /// The words of that tuple.
+    #[inline(always)]
+    pub(super) fn tuple_words(&self) -> [u64; 5] {
         let [a, b, c, d, e] = &self.tuple;
-        Tuple::from_words([a.load(), b.load(), c.load(), d.load(), e.load()])
+        [a.load(), b.load(), c.load(), d.load(), e.load()]
     }
 
     /// The entry's flags, whether or not the slot holds an entry.

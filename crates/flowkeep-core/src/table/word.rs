@@ -7,10 +7,10 @@
 pub trait Word {
     /// Relaxed load.
     fn load(&self) -> u64;
-    /// Relaxed load; the bits that differ from `value`.
+    /// The bits in which a word that was loaded is not `value`. See [`Self::opaque`].
     #[inline(always)]
-    fn difference(&self, value: u64) -> u64 {
-        self.load() ^ value
+    fn difference(word: u64, value: u64) -> u64 {
+        word ^ value
     }
     /// The value itself; a compiler for the kernel is kept from knowing what was computed, and so
     /// from turning a choice without branches into branches, all of which the verifier would walk.
