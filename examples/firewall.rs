@@ -14,7 +14,7 @@ use flowkeep_core::settings::Settings;
 /// Protects the host on an interface until the result is dropped.
 pub(crate) fn protect(interface: &str) -> Result<Kernel, flowkeep_bpf::Error> {
     let mut options = Options::new(Settings::default(), 1024, random_seed());
-    options.object = include_bytes!("firewall/firewall.o");
+    options.object = Some(include_bytes!("firewall/firewall.o"));
     let mut kernel = Kernel::load(&options)?;
     for hook in [Hook::Egress, Hook::Ingress] {
         kernel.attach(interface, hook, false)?;

@@ -17,7 +17,8 @@ use crate::bytes::Linear;
 use crate::clock;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
-use crate::parse::{Rules, ether_type, frame};
+use crate::parse::{ether_type, frame};
+use crate::rules::Rules;
 use crate::scratch::{Scratch, Seen};
 use crate::track::direction;
 

@@ -15,10 +15,15 @@ mod memory;
 mod outcome;
 mod parse;
 mod per_cpu;
+mod planned;
+mod rules;
 mod scratch;
 mod track;
 mod watch;
 mod word;
+
+/// Whether the programs are those that tests load, which do more in a step: see [`planned`].
+const IS_FOR_TESTS: bool = false;
 
 pub use flowkeep_abi::hook;
 pub use flowkeep_core::tracker::Origin;

@@ -13,7 +13,7 @@ use flowkeep_core::table::Statistic;
 use crate::scratch::Scratch;
 use crate::watch::Message;
 
-const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
+pub(crate) const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
 /// The table's header. It describes the table to user space; the programs do not read it.
 #[btf_map]

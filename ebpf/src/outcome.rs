@@ -30,8 +30,10 @@ impl Outcome {
     /// As [`Self::CREATE`], of a packet that most likely begins a connection: nobody has looked for
     /// it yet.
     pub(crate) const BEGIN: Self = Self(9);
+    /// The insertion that a creation waits for, and then the creation again.
+    pub(crate) const INSERT: Self = Self(10);
     /// Errors follow, by their index.
-    const ERRORS: u32 = 10;
+    const ERRORS: u32 = 11;
 
     #[inline(always)]
     pub(crate) const fn failed(error: Error) -> Self {

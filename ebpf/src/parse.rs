@@ -12,6 +12,7 @@ use crate::bytes::{Linear, Loaded};
 use crate::fragments::FirstFragments;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
+use crate::rules::Rules;
 use crate::scratch::{Scratch, Seen};
 
 /// What an Ethernet header may say that follows it.
@@ -20,10 +21,7 @@ pub(crate) mod ether_type {
     pub(crate) const IPV6: u16 = 0x86dd;
 }
 
-/// The rules of the programs.
-pub(crate) type Rules = rules::Default;
-
-/// What [`rules::Default`] says of headers, but that quotations are read in a step of their own:
+/// What the [`Rules`] say of headers, but that quotations are read in a step of their own:
 /// it takes too much stack to read them on the way. At most `EXTENSIONS` of IPv6's are stepped over.
 #[derive(Clone, Copy)]
 pub(crate) struct Headers<const EXTENSIONS: usize>;

@@ -15,6 +15,7 @@ use flowkeep_core::tuple::Tuple;
 use crate::bytes::Piece;
 use crate::maps::SCRATCH;
 use crate::memory::Maps;
+use crate::planned::Plan;
 
 /// What is known of the packet at hand, one for each processor. No program begins on a processor
 /// before the one before it has ended: both hooks run with softirqs disabled.
@@ -41,6 +42,8 @@ pub(crate) struct Scratch {
     pub(crate) pair: BucketPair,
     /// What a search has found, as a [`Sighting`](flowkeep_core::table::Sighting)'s bits.
     pub(crate) sighting: u64,
+    /// How far a creation has come that inserts more than one entry.
+    pub(crate) plan: Plan,
     /// What the packet's connection is created as.
     pub(crate) origin: Origin,
     /// What is known from the steps before.

@@ -5,7 +5,8 @@ use flowkeep_abi::{hook, kind, reason};
 use flowkeep_core::Error;
 use flowkeep_core::cilium::Scope;
 use flowkeep_core::error::Refusal;
-use flowkeep_core::table::{BucketTable, EvictLimit, Sighting, Table};
+use flowkeep_core::rules;
+use flowkeep_core::table::{BucketTable, EvictLimit, Handle, Sighting, Table};
 use flowkeep_core::tracker::{
     Direction, Origin, Progress, ROUNDS, Request, Status, Step, Subject, Tracker, Verdict,
 };
@@ -16,15 +17,20 @@ use crate::fast_path::fast_path;
 use crate::maps::ERRORS;
 use crate::memory::Maps;
 use crate::outcome::{Outcome, step};
-use crate::parse::{self, Rules};
+use crate::parse;
 use crate::per_cpu;
+use crate::planned::{self, Planned};
+use crate::rules::Rules;
 use crate::scratch::{NO_RECORD, NOT_EVICTED, Scratch};
 use crate::watch::{self, Observer};
 use crate::word::Word;
 
+/// An ICMP error is related by what it quotes; else by an entry of its own.
+const BY_QUOTE: bool = <Rules as rules::Rules>::RELATE_BY_QUOTE;
+
 /// More than a packet can take: it goes back a step [`ROUNDS`] times at most, and there are three
-/// steps from the first to the last.
-const STEPS: u32 = 3 * (ROUNDS + 1);
+/// steps from the first to the last, and two more for each insertion that is made in between.
+const STEPS: u32 = if planned::IS_NEEDED { 8 } else { 3 } * (ROUNDS + 1);
 
 /// What became of a packet.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,7 +81,7 @@ pub fn track_if<const ETHERNET: bool, const HOOK: u8>(
         scratch.now = clock::now();
         headers::<ETHERNET, HOOK>(skb, scratch, admits)
     } else {
-        steps::<HOOK>(scratch, first, admits)
+        steps::<ETHERNET, HOOK>(skb, scratch, first, admits)
     };
     const REFUSED: Outcome = Outcome::failed(Error::NotCreated(Refusal::Full));
     // The maps are looked up only now: what a program keeps during the steps takes stack, and the
@@ -112,7 +118,8 @@ fn headers<const ETHERNET: bool, const HOOK: u8>(
         return parsed;
     }
     parse::measure_packet(skb, scratch);
-    if scratch.packet.tuple.flags().contains(Flags::RELATED) {
+    let is_error = scratch.packet.tuple.flags().contains(Flags::RELATED);
+    if BY_QUOTE && is_error {
         let quoted = match scratch.packet.tuple.family() {
             Family::V4 => parse::quote_v4(skb),
             Family::V6 => parse::quote_v6(skb),
@@ -122,12 +129,13 @@ fn headers<const ETHERNET: bool, const HOOK: u8>(
         }
         return relate(u32::from(HOOK));
     }
-    steps::<HOOK>(scratch, Outcome::SEARCH, admits)
+    steps::<ETHERNET, HOOK>(skb, scratch, Outcome::SEARCH, admits)
 }
 
 /// The steps of a packet from one on.
 #[inline(always)]
-fn steps<const HOOK: u8>(
+fn steps<const ETHERNET: bool, const HOOK: u8>(
+    skb: *mut __sk_buff,
     scratch: &mut Scratch,
     mut next: Outcome,
     admits: impl Fn(&Origin) -> bool,
@@ -141,6 +149,7 @@ fn steps<const HOOK: u8>(
             Outcome::UPDATE => update_from::<HOOK>(),
             Outcome::CREATE | Outcome::BEGIN => {
                 originate(u32::from(HOOK));
+                planned::begin();
                 if admits(&scratch.origin) {
                     create()
                 } else if next == Outcome::BEGIN {
@@ -149,6 +158,14 @@ fn steps<const HOOK: u8>(
                 } else {
                     Outcome::NOT_ADMITTED
                 }
+            }
+            Outcome::INSERT if planned::IS_NEEDED => {
+                planned::insert();
+                // What made room is reported at once.
+                scratch.event.hook = HOOK;
+                scratch.event.ethernet = ETHERNET;
+                watch::emit_evicted(skb, scratch);
+                create()
             }
             _ => break,
         };
@@ -227,7 +244,11 @@ fn update(direction: Direction) -> Outcome {
     let Some(found) = table.found(Sighting::from_bits(scratch.sighting)) else {
         return Outcome::DONE;
     };
-    let tuple = Tuple::default().with_protocol(scratch.packet.tuple.protocol());
+    let tuple = if BY_QUOTE {
+        Tuple::default().with_protocol(scratch.packet.tuple.protocol())
+    } else {
+        scratch.packet.tuple
+    };
     let mut request = Request::new(direction, scratch.length, scratch.now);
     request.packets = scratch.packets;
     let subject = Subject {
@@ -246,11 +267,7 @@ fn update(direction: Direction) -> Outcome {
 
 /// Notes the event that there is to report, if there is one and somebody watches.
 #[inline(always)]
-fn done(
-    maps: Maps,
-    scratch: &mut Scratch,
-    verdict: &Verdict<flowkeep_core::table::Handle<'_, Word>>,
-) -> Outcome {
+fn done(maps: Maps, scratch: &mut Scratch, verdict: &Verdict<Handle<'_, Word>>) -> Outcome {
     if let Some(error) = verdict.reason {
         return Outcome::failed(error);
     }
@@ -258,7 +275,9 @@ fn done(
     let (Some(change), Some(handle)) = (verdict.change, verdict.handle) else {
         return Outcome::DONE;
     };
-    if !maps.watched(scratch.now) {
+    // The entry that an error was related by is not that of its connection.
+    let unrelated = !BY_QUOTE && verdict.status == Status::Related;
+    if unrelated || !maps.watched(scratch.now) {
         return Outcome::DONE;
     }
     let event = &mut scratch.event;
@@ -307,39 +326,57 @@ step! {
         let Some((maps, scratch)) = Scratch::with_maps() else {
             return Outcome::DONE;
         };
-        let watched = maps.watched(scratch.now);
-        let table = BucketTable::with(maps, Observer { watched }, EvictLimit::Unassured);
-        let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, &table);
-        // Which side the packet counts for is known already.
-        let mut request = Request::new(Direction::Forwarded, scratch.length, scratch.now);
-        request.packets = scratch.packets;
-        let hash = table.hash(&scratch.packet.tuple);
-        let subject = Subject {
-            tuple: &scratch.packet.tuple,
-            tcp_flags: scratch.packet.tcp_flags,
-            request: &request,
-        };
-        let step = tracker.create_as(hash, &scratch.origin, &subject, &mut scratch.progress);
-        match step {
-            Step::Done(verdict) => {
-                let outcome = done(maps, scratch, &verdict);
-                if outcome.error().is_some() {
-                    scratch.tuple = scratch.origin.tuple();
-                    scratch.event.record = NO_RECORD;
-                    scratch.event.kind = kind::REFUSED;
-                    scratch.event.bytes = maps.config.settings.report_headers;
-                    scratch.event.reason = match verdict.reason {
-                        Some(Error::NotCreated(Refusal::Contended)) => reason::CONTENDED,
-                        _ => reason::FULL,
-                    };
-                }
-                outcome
+        if planned::IS_NEEDED {
+            planned::turn();
+            let created = create_in(&Planned::new(maps), maps, scratch);
+            if planned::is_waiting() {
+                Outcome::INSERT
+            } else {
+                created
             }
-            Step::Update(found) => {
-                scratch.sighting = Sighting::of(&found).bits();
-                Outcome::UPDATE
-            }
-            _ => Outcome::SEARCH,
+        } else {
+            let watched = maps.watched(scratch.now);
+            let table = BucketTable::with(maps, Observer { watched }, EvictLimit::Unassured);
+            create_in(&table, maps, scratch)
         }
+    }
+}
+
+#[inline(always)]
+fn create_in<T>(table: &T, maps: Maps, scratch: &mut Scratch) -> Outcome
+where
+    T: for<'t> Table<Handle<'t> = Handle<'t, Word>>,
+{
+    let tracker: Tracker<'_, Rules, _> = Tracker::new(&maps.config.settings, table);
+    // Which side the packet counts for is known already.
+    let mut request = Request::new(Direction::Forwarded, scratch.length, scratch.now);
+    request.packets = scratch.packets;
+    let hash = table.hash(&scratch.packet.tuple);
+    let subject = Subject {
+        tuple: &scratch.packet.tuple,
+        tcp_flags: scratch.packet.tcp_flags,
+        request: &request,
+    };
+    let step = tracker.create_as(hash, &scratch.origin, &subject, &mut scratch.progress);
+    match step {
+        Step::Done(verdict) => {
+            let outcome = done(maps, scratch, &verdict);
+            if outcome.error().is_some() {
+                scratch.tuple = scratch.origin.tuple();
+                scratch.event.record = NO_RECORD;
+                scratch.event.kind = kind::REFUSED;
+                scratch.event.bytes = maps.config.settings.report_headers;
+                scratch.event.reason = match verdict.reason {
+                    Some(Error::NotCreated(Refusal::Contended)) => reason::CONTENDED,
+                    _ => reason::FULL,
+                };
+            }
+            outcome
+        }
+        Step::Update(found) => {
+            scratch.sighting = Sighting::of(&found).bits();
+            Outcome::UPDATE
+        }
+        _ => Outcome::SEARCH,
     }
 }

@@ -3,12 +3,15 @@
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::{bpf_ringbuf_output, bpf_skb_load_bytes};
 use flowkeep_abi::{Event, MOST_CAPTURED, RECORD_WORDS, kind, reason};
+use flowkeep_core::rules;
 use flowkeep_core::table::{EvictReason, Evicted, EvictionObserver, Word};
 use flowkeep_core::tracker::Change;
+use flowkeep_core::tuple::Flags;
 
 use crate::maps::{EVENTS, LOST, MESSAGE, RECORDS};
 use crate::outcome::{Outcome, step};
 use crate::per_cpu;
+use crate::rules::Rules;
 use crate::scratch::{NO_RECORD, NOT_EVICTED, Scratch};
 
 /// An event, and what follows it.
@@ -32,7 +35,10 @@ impl EvictionObserver for Observer {
         if !self.watched {
             return;
         }
-        let Some(scratch) = Scratch::get() else {
+        // Entries for ICMP errors are nobody's connection.
+        let for_errors = <Rules as rules::Rules>::RELATED_ENTRY
+            && evicted.tuple().flags().contains(Flags::RELATED);
+        let Some(scratch) = Scratch::get().filter(|_| !for_errors) else {
             return;
         };
         // SAFETY: a record is so many words.
@@ -67,11 +73,17 @@ pub(crate) const fn number(change: Change) -> u8 {
 /// Reports the entry that made room, if one did, and then the packet at hand.
 #[inline(always)]
 pub(crate) fn emit(skb: *mut __sk_buff, scratch: &mut Scratch) {
+    emit_evicted(skb, scratch);
+    send(skb, 0);
+}
+
+/// Reports the entry that made room, if one did.
+#[inline(always)]
+pub(crate) fn emit_evicted(skb: *mut __sk_buff, scratch: &mut Scratch) {
     if scratch.evict_reason != NOT_EVICTED {
         send(skb, 1);
         scratch.evict_reason = NOT_EVICTED;
     }
-    send(skb, 0);
 }
 
 step! {

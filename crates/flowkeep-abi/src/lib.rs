@@ -11,7 +11,7 @@ use flowkeep_core::table::{BucketHeader, HEADER_BYTES, Record, SLOTS, Seed};
 use flowkeep_core::tuple::Tuple;
 
 /// Version of everything in this crate. The table's own layout has a version of its own.
-pub const VERSION: u64 = 4;
+pub const VERSION: u64 = 5;
 
 /// Ticks of the programs' clock in a second: it counts nanoseconds.
 pub const TICKS_PER_SECOND: u64 = 1_000_000_000;
@@ -42,6 +42,8 @@ pub struct Config {
     /// programs send events only while their clock is less than this. The reader renews it, so it
     /// expires after the reader was killed.
     pub watched: u64,
+    /// The rules by which the programs track: see [`rules`].
+    pub rules: u64,
     /// The settings of the tracker.
     pub settings: Settings,
     /// Buckets of the table.
@@ -55,6 +57,29 @@ pub struct Config {
 
 /// Words of a [`Config`].
 pub const CONFIG_WORDS: usize = size_of::<Config>() / 8;
+
+/// Sets of rules as numbers: [`Config::rules`].
+pub mod rules {
+    use flowkeep_core::rules::RuleSet;
+
+    /// The number of a set.
+    #[must_use]
+    pub const fn number(rules: RuleSet) -> u64 {
+        match rules {
+            RuleSet::Default => 0,
+            RuleSet::Cilium18 => 1,
+            RuleSet::Cilium119 => 2,
+        }
+    }
+
+    /// The inverse of [`number`].
+    #[must_use]
+    pub fn from_number(wanted: u64) -> Option<RuleSet> {
+        RuleSet::ALL
+            .into_iter()
+            .find(|&rules| number(rules) == wanted)
+    }
+}
 
 /// Kinds of events: [`Event::kind`].
 pub mod kind {

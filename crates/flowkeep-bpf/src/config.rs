@@ -4,11 +4,12 @@ use std::mem::offset_of;
 use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::MapData;
+use flowkeep_core::rules::RuleSet;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::Seed;
 use flowkeep_memory::Words;
 
-use crate::abi::{CONFIG_WORDS, Config, VERSION};
+use crate::abi::{CONFIG_WORDS, Config, VERSION, rules};
 use crate::clock::MILLISECOND;
 use crate::maps::words;
 use crate::{Clock, Error};
@@ -20,6 +21,7 @@ pub(crate) struct MappedConfig(Words);
 
 const VERSION_WORD: usize = offset_of!(Config, version) / 8;
 const WATCHED_WORD: usize = offset_of!(Config, watched) / 8;
+const RULES_WORD: usize = offset_of!(Config, rules) / 8;
 const SUSPENDED_WORD: usize = offset_of!(Config, suspended) / 8;
 const SETTINGS: usize = offset_of!(Config, settings);
 const SETTINGS_WORDS: std::ops::Range<usize> = SETTINGS / 8..offset_of!(Config, buckets) / 8;
@@ -31,7 +33,7 @@ impl MappedConfig {
     }
 
     /// Writes everything.
-    pub(crate) fn describe(&self, settings: &Settings, buckets: u32, seed: &Seed) {
+    pub(crate) fn describe(&self, settings: &Settings, buckets: u32, seed: &Seed, rules: RuleSet) {
         let mut bytes = [0; CONFIG_WORDS * 8];
         bytes[offset_of!(Config, buckets)..][..4].copy_from_slice(&buckets.to_ne_bytes());
         for (index, word) in seed.words().iter().enumerate() {
@@ -43,6 +45,7 @@ impl MappedConfig {
             word.store(u64::from_ne_bytes(*value), Relaxed);
         }
         self.0[VERSION_WORD].store(VERSION, Relaxed);
+        self.0[RULES_WORD].store(rules::number(rules), Relaxed);
         self.set(settings);
         self.set_clock();
     }
@@ -65,6 +68,11 @@ impl MappedConfig {
             *value = word.load(Relaxed).to_ne_bytes();
         }
         read(&bytes[SETTINGS..][..size_of::<Settings>()])
+    }
+
+    /// Whose rules the programs track by; `None` if this version does not know them.
+    pub(crate) fn rules(&self) -> Option<RuleSet> {
+        rules::from_number(self.0[RULES_WORD].load(Relaxed))
     }
 
     /// Tells the programs how long the machine was suspended so far.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use flowkeep_core::rules::RuleSet;
 use flowkeep_core::table::LayoutError;
 
 /// Why loading, attaching or reading programs and their maps failed.
@@ -111,6 +112,19 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong.
         what: String,
+    },
+    /// A pinned table is tracked by other rules than were asked for.
+    #[error(
+        "the table in {} is tracked by the rules of {}, and those of {} are asked for; pin to \
+         another folder", folder.display(), found.name(), wanted.name()
+    )]
+    OtherRules {
+        /// The folder.
+        folder: PathBuf,
+        /// Whose rules it is tracked by.
+        found: RuleSet,
+        /// Whose were asked for.
+        wanted: RuleSet,
     },
     /// Other users can change what is pinned to a folder.
     #[error("{}: {reason}; remove it, or pin to another folder", path.display())]

@@ -3,9 +3,10 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use aya::maps::{Array, MapData, MapError};
+use aya::maps::{Array, Map, MapData, MapError};
 use aya::programs::{ProgramError, loaded_programs};
-use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use flowkeep_core::rules::RuleSet;
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{BucketTable, Memory as _, SLOTS, Seed, Statistic};
 use flowkeep_memory::Region;
@@ -18,10 +19,7 @@ use crate::config::MappedConfig;
 use crate::error::system;
 use crate::lock::Locked;
 use crate::maps::{self, Maps};
-use crate::{Error, Events, Means, Unwatched, check_folder, pin};
-
-/// The programs, as `cargo xtask bpf` built them.
-static OBJECT: &[u8] = include_bytes_aligned!("../object/flowkeep.o");
+use crate::{Error, Events, Means, Unwatched, check_folder, object, pin};
 
 /// How the programs are loaded.
 #[derive(Clone, Debug)]
@@ -29,6 +27,8 @@ static OBJECT: &[u8] = include_bytes_aligned!("../object/flowkeep.o");
 pub struct Options {
     /// Settings of the tracker. A pinned table keeps its own: see [`Kernel::change`].
     pub settings: Settings,
+    /// Whose rules the programs track by; `None` for those of a pinned table, or else Flowkeep's own.
+    pub rules: Option<RuleSet>,
     /// Buckets of the table, of [`SLOTS`] entries each. A pinned table keeps its own number.
     pub buckets: u32,
     /// Seed of the table's hash: random numbers. A pinned table keeps its own.
@@ -43,10 +43,10 @@ pub struct Options {
     pub event_bytes: u32,
     /// The clock changes only by [`Kernel::set_clock`], for tests.
     pub clock_is_set: bool,
-    /// The object with the programs: Flowkeep's, or another one that is built with the crate in the
-    /// folder `ebpf` of the same version. Its programs have the same names, and it need not have
-    /// all of them.
-    pub object: &'static [u8],
+    /// The object with the programs: `None` for Flowkeep's, by the rules, or another one that is
+    /// built with the crate in the folder `ebpf` of the same version. Its programs have the same
+    /// names, and it need not have all of them.
+    pub object: Option<&'static [u8]>,
 }
 
 impl Options {
@@ -55,13 +55,14 @@ impl Options {
     pub const fn new(settings: Settings, buckets: u32, seed: Seed) -> Self {
         Self {
             settings,
+            rules: None,
             buckets,
             seed,
             pin: None,
             means: None,
             event_bytes: 4 << 20,
             clock_is_set: false,
-            object: OBJECT,
+            object: None,
         }
     }
 }
@@ -77,6 +78,7 @@ pub struct Kernel {
     pub(crate) pin: Option<PathBuf>,
     pub(crate) means: Option<Means>,
     pub(crate) attachments: Vec<Attachment>,
+    rules: RuleSet,
     config: MappedConfig,
     table: BucketTable<Region<true>>,
     /// See [`Options::clock_is_set`].
@@ -90,7 +92,8 @@ impl Kernel {
     ///
     /// # Errors
     /// [`Error::Load`] without the privilege (CAP_BPF, CAP_NET_ADMIN) or on kernels before 5.15,
-    /// [`Error::Pinned`] if a pinned map is not what is needed, [`Error::Untrusted`],
+    /// [`Error::Pinned`] if a pinned map is not what is needed, [`Error::OtherRules`],
+    /// [`Error::Untrusted`],
     /// [`Error::Size`], [`Error::File`]. Nothing is left behind then.
     pub fn load(options: &Options) -> Result<Self, Error> {
         let pinned = match &options.pin {
@@ -100,7 +103,26 @@ impl Kernel {
             }
             None => None,
         };
-        let (buckets, seed) = pinned.unwrap_or((options.buckets, options.seed));
+        if let (Some(folder), Some(pinned)) = (&options.pin, &pinned)
+            && let Some(wanted) = options.rules
+            && wanted != pinned.rules
+        {
+            return Err(Error::OtherRules {
+                folder: folder.clone(),
+                found: pinned.rules,
+                wanted,
+            });
+        }
+        let wanted = pin::Existing {
+            buckets: options.buckets,
+            seed: options.seed,
+            rules: options.rules.unwrap_or_default(),
+        };
+        let pin::Existing {
+            buckets,
+            seed,
+            rules,
+        } = pinned.unwrap_or(wanted);
         if !(1..=MAX_BUCKETS).contains(&buckets) {
             return Err(Error::Size(buckets));
         }
@@ -110,12 +132,13 @@ impl Kernel {
             (Some(folder), None) => Some(pin::NewFolder::create(folder)?),
             _ => None,
         };
-        let programs = load(buckets, options, folder)?;
+        let object = options.object.unwrap_or_else(|| object::with(rules));
+        let programs = load(object, buckets, options, folder)?;
         let maps = Maps::of(&programs)?;
         let config = MappedConfig::new(&maps.config)?;
         let table = maps.table(buckets)?;
         if pinned.is_none() {
-            config.describe(&options.settings, buckets, &seed);
+            config.describe(&options.settings, buckets, &seed, rules);
             if let Some(header) = table[0].header() {
                 header.describe(buckets, TICKS_PER_SECOND, &seed);
             }
@@ -123,6 +146,7 @@ impl Kernel {
         let kernel = Self {
             table: BucketTable::new(Region::apart(table)?),
             config,
+            rules,
             programs: Some(programs),
             maps,
             pin: options.pin.clone(),
@@ -145,12 +169,13 @@ impl Kernel {
     /// privilege.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         check_folder(folder)?;
-        let (buckets, _) =
+        let pin::Existing { buckets, rules, .. } =
             pin::existing(folder)?.ok_or_else(|| Error::NotPinned(folder.to_owned()))?;
         let maps = Maps::pinned(folder)?;
         let kernel = Self {
             table: BucketTable::new(Region::apart(maps.table(buckets)?)?),
             config: MappedConfig::new(&maps.config)?,
+            rules,
             programs: None,
             maps,
             pin: Some(folder.to_owned()),
@@ -167,11 +192,19 @@ impl Kernel {
         if self.programs.is_none() {
             let memory = self.table.memory();
             let options = Options::new(self.settings(), memory.buckets(), *memory.seed());
-            self.programs = Some(load(memory.buckets(), &options, self.pin.as_deref())?);
+            let folder = self.pin.as_deref();
+            let object = object::with(self.rules);
+            self.programs = Some(load(object, memory.buckets(), &options, folder)?);
         }
         self.programs
             .as_mut()
             .ok_or_else(|| Error::Load("no programs".into()))
+    }
+
+    /// Whose rules the programs track by.
+    #[must_use]
+    pub const fn rules(&self) -> RuleSet {
+        self.rules
     }
 
     /// The settings.
@@ -262,17 +295,24 @@ impl Kernel {
         Ok(false)
     }
 
+    /// A map of the object: for tests.
+    ///
+    /// # Errors
+    /// [`Error::Load`] if it has none of this name.
+    #[doc(hidden)]
+    pub fn map_mut(&mut self, name: &str) -> Result<&mut Map, Error> {
+        self.programs()?
+            .map_mut(name)
+            .ok_or_else(|| Error::Load(format!("there is no map {name}").into()))
+    }
+
     /// Sets the clock, in nanoseconds, if [it can be set](Options::clock_is_set).
     ///
     /// # Errors
     /// [`Error::Map`].
     pub fn set_clock(&mut self, nanoseconds: u64) -> Result<(), Error> {
-        let mut map: Array<&mut MapData, u64> = self
-            .programs()?
-            .map_mut("CLOCK")
-            .ok_or_else(|| Error::Load("there is no map CLOCK".into()))?
-            .try_into()
-            .map_err(Error::map("CLOCK"))?;
+        let map = self.map_mut("CLOCK")?;
+        let mut map: Array<&mut MapData, u64> = map.try_into().map_err(Error::map("CLOCK"))?;
         map.set(0, nanoseconds, 0).map_err(Error::map("CLOCK"))
     }
 
@@ -324,7 +364,12 @@ fn is_gone(error: &ProgramError) -> bool {
 }
 
 /// Loads the object. Maps that are pinned to the folder are used; others are created and pinned.
-fn load(buckets: u32, options: &Options, folder: Option<&Path>) -> Result<Ebpf, Error> {
+fn load(
+    object: &[u8],
+    buckets: u32,
+    options: &Options,
+    folder: Option<&Path>,
+) -> Result<Ebpf, Error> {
     let weakly_ordered = u32::from(!cfg!(any(target_arch = "x86_64", target_arch = "s390x")));
     let clock_is_set = u32::from(options.clock_is_set);
     let jiffy = clock::jiffy();
@@ -342,7 +387,7 @@ fn load(buckets: u32, options: &Options, folder: Option<&Path>) -> Result<Ebpf, 
         }
     }
     // A copy is aligned, as an ELF file has to be.
-    let object = options.object.to_vec();
+    let object = object.to_vec();
     loader
         .load(&object)
         .map_err(|error| match (&error, folder) {

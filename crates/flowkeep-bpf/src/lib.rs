@@ -7,8 +7,9 @@
 //! instructions (5.12). So Linux 5.12 is the oldest that may work; 6.1, 6.12 and 6.18 are tested.
 //! Programs are attached by tcx links (6.6), or by filters of clsact on older kernels.
 //!
-//! The object with the programs is part of this crate. `cargo xtask bpf` builds it from the folder
-//! `ebpf`, so users of the crate need no compiler for BPF.
+//! The objects with the programs, one for each [set of rules](Options::rules), are part of this crate.
+//! `cargo xtask bpf` builds them from the folder `ebpf`, so users of the crate need no compiler for
+//! BPF.
 
 #![forbid(unsafe_code)]
 
@@ -24,6 +25,7 @@ mod kernel;
 mod lease;
 mod lock;
 mod maps;
+mod object;
 mod pin;
 mod reader;
 pub mod support;

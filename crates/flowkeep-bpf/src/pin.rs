@@ -7,18 +7,28 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::{MapData, MapError};
+use flowkeep_core::rules::RuleSet;
 use flowkeep_core::table::{Header, LayoutError, SLOTS, Seed};
 
 use crate::Error;
 use crate::abi::{BUCKET_HEADER_WORDS, CONFIG_WORDS, HEADER_WORDS, RECORD_WORDS, VERSION};
 use crate::attach::Pin;
+use crate::config::MappedConfig;
 use crate::error::system;
 use crate::maps::{NAMES, words};
 
-/// The number of buckets and the seed of the table that is pinned to a folder, if there is one.
+/// A table that is pinned to a folder.
+#[derive(Clone, Copy)]
+pub(crate) struct Existing {
+    pub(crate) buckets: u32,
+    pub(crate) seed: Seed,
+    pub(crate) rules: RuleSet,
+}
+
+/// The table that is pinned to a folder, if there is one.
 ///
 /// This compares the sizes of the pinned maps, which the loader does not do.
-pub(crate) fn existing(folder: &Path) -> Result<Option<(u32, Seed)>, Error> {
+pub(crate) fn existing(folder: &Path) -> Result<Option<Existing>, Error> {
     let (config, header) = (folder.join("CONFIG"), folder.join("HEADER"));
     if !header.exists() {
         return Ok(None);
@@ -32,7 +42,11 @@ pub(crate) fn existing(folder: &Path) -> Result<Option<(u32, Seed)>, Error> {
             ),
         });
     }
-    open(&config, CONFIG_WORDS, 1)?;
+    let rules = MappedConfig::new(&open(&config, CONFIG_WORDS, 1)?)?.rules();
+    let rules = rules.ok_or_else(|| Error::Pinned {
+        path: config,
+        what: "made for rules that are not known".to_owned(),
+    })?;
     let words = words(&open(&header, HEADER_WORDS, 1)?, HEADER_WORDS)?;
     let described = words.header().ok_or(LayoutError::NotATable);
     let (buckets, seed) = described.and_then(Header::read).map_err(|error| {
@@ -45,7 +59,11 @@ pub(crate) fn existing(folder: &Path) -> Result<Option<(u32, Seed)>, Error> {
         RECORD_WORDS,
         buckets * SLOTS as u32,
     )?;
-    Ok(Some((buckets, seed)))
+    Ok(Some(Existing {
+        buckets,
+        seed,
+        rules,
+    }))
 }
 
 /// The version of the programs that a config is for: in every version its first word.

@@ -6,6 +6,33 @@
 
 pub use crate::cilium::{Cilium18, Cilium119};
 
+/// A set of rules as a value, for those who choose while they run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RuleSet {
+    /// [`Cilium18`]
+    Cilium18,
+    /// [`Cilium119`]
+    Cilium119,
+    /// [`Default`](self::Default)
+    #[default]
+    Default,
+}
+
+impl RuleSet {
+    /// Every set.
+    pub const ALL: [Self; 3] = [Self::Default, Self::Cilium18, Self::Cilium119];
+
+    /// Whose they are, in words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cilium18 => "Cilium 1.8",
+            Self::Cilium119 => "Cilium 1.19",
+            Self::Default => "Flowkeep",
+        }
+    }
+}
+
 /// A set of rules. The constants of [`Cilium119`] are the defaults, so that a set shows only what
 /// it does otherwise.
 pub trait Rules: Copy + 'static {

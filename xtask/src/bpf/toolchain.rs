@@ -82,11 +82,12 @@ fn nightly() -> Option<[PathBuf; 2]> {
 }
 
 impl Toolchain {
-    /// Builds the programs of all objects.
-    pub(super) fn build(&self) -> Result<()> {
+    /// Builds the programs of a crate, with these features.
+    pub(super) fn build(&self, package: &str, features: &str) -> Result<()> {
         let mut command = Command::new(&self.cargo);
         command
-            .args(["build", "--workspace", "--quiet", "--release", "--locked"])
+            .args(["build", "--quiet", "--release", "--locked"])
+            .args(["--package", package, "--features", features])
             .args(["--config", &relative_paths()])
             .args(["--target", TARGET])
             // Its configuration is looked for from here.

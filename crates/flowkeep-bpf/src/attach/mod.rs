@@ -34,7 +34,15 @@ impl Kernel {
     /// # Errors
     /// [`Error::Load`].
     pub fn program(&mut self, hook: Hook, device: Device) -> Result<&mut SchedClassifier, Error> {
-        let name = hook.program(device);
+        self.program_named(hook.program(device))
+    }
+
+    /// The program of this name, loaded and verified: for tests.
+    ///
+    /// # Errors
+    /// [`Error::Load`].
+    #[doc(hidden)]
+    pub fn program_named(&mut self, name: &str) -> Result<&mut SchedClassifier, Error> {
         let program = self
             .programs()?
             .program_mut(name)

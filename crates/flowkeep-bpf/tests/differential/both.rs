@@ -1,6 +1,7 @@
 //! Two trackers side by side.
 
 use std::collections::{BTreeMap, HashMap};
+use std::marker::PhantomData;
 use std::sync::atomic::AtomicU64;
 
 use aya::programs::{TestRun, TestRunOptions};
@@ -8,7 +9,7 @@ use flowkeep_bpf::{Device, Hook, Kernel, Options};
 use flowkeep_core::Error;
 use flowkeep_core::entry::Entry;
 use flowkeep_core::packet::{FragmentKey, FragmentPorts, Fragments, FromWire, LinkType};
-use flowkeep_core::rules;
+use flowkeep_core::rules::{self, RuleSet, Rules};
 use flowkeep_core::settings::Settings;
 use flowkeep_core::table::{BucketTable, KernelBounds, Memory, Seed, Statistic};
 use flowkeep_core::tracker::{Context, Direction, Instant, Tracker};
@@ -24,20 +25,31 @@ const SEED: u64 = 7;
 /// Memory whose table is bounded as the programs' is.
 type AsInKernel = Owned<AtomicU64, true, KernelBounds>;
 
-pub(crate) struct Both {
+/// Both track by the rules `R`.
+pub(crate) struct Both<R> {
     kernel: Kernel,
     host: BucketTable<AsInKernel>,
     fragments: FirstFragments,
     settings: Settings,
     errors: HashMap<usize, u64>,
     seconds: u64,
+    rules: PhantomData<R>,
 }
 
-impl Both {
-    /// `None`, and a word about it, where programs can't be loaded.
+impl Both<rules::Default> {
+    /// By Flowkeep's own rules.
     pub(crate) fn new(buckets: u32) -> Option<Self> {
+        Self::with(RuleSet::Default, buckets)
+    }
+}
+
+impl<R: Rules> Both<R> {
+    /// By the rules `R`, of which `rules` is the value. `None`, and a word about it, where programs
+    /// can't be loaded.
+    pub(crate) fn with(rules: RuleSet, buckets: u32) -> Option<Self> {
         let settings = Settings::default();
         let mut options = Options::new(settings, buckets, Seed::from_u64(SEED));
+        options.rules = Some(rules);
         options.clock_is_set = true;
         if !can_load() {
             return None;
@@ -50,6 +62,7 @@ impl Both {
             settings,
             errors: HashMap::new(),
             seconds: 0,
+            rules: PhantomData,
         };
         both.set_clock(1_000);
         Some(both)
@@ -102,7 +115,7 @@ impl Both {
         };
         self.fragments.seconds = self.seconds;
         let context = Context::new(link_type, direction, frame.len() as u32, now);
-        let tracker: Tracker<'_, rules::Default, _> = Tracker::new(&self.settings, &self.host);
+        let tracker: Tracker<'_, R, _> = Tracker::new(&self.settings, &self.host);
         let verdict = tracker.track(&FromWire(frame), &context, &mut self.fragments);
         match verdict.reason {
             None => Ok(()),
@@ -112,8 +125,7 @@ impl Both {
 
     /// Holds the kernel's entries and counters to the host's.
     pub(crate) fn compare(&self) {
-        let now = self.seconds as u32;
-        let (kernel, host) = (dump(self.kernel.table(), now), dump(&self.host, now));
+        let (kernel, host) = (self.dump(self.kernel.table()), self.dump(&self.host));
         for (tuple, entry) in &host {
             assert_eq!(kernel.get(tuple), Some(entry), "{tuple:?}");
         }
@@ -145,7 +157,17 @@ impl Both {
     }
 
     pub(crate) fn entries(&self) -> usize {
-        dump(&self.host, self.seconds as u32).len()
+        self.dump(&self.host).len()
+    }
+
+    /// Where nothing finds what has expired, that is left out.
+    fn dump<M: Memory>(&self, table: &BucketTable<M>) -> BTreeMap<Tuple, Entry> {
+        let now = self.seconds as u32;
+        table
+            .iter()
+            .filter(|(_, _, entry)| !R::EXPIRED_IS_MISS || !entry.progress.expired(now))
+            .map(|(_, tuple, entry)| (tuple, entry))
+            .collect()
     }
 }
 
@@ -158,15 +180,6 @@ fn can_run(frame: &[u8]) -> bool {
         _ => 14 + 1,
     };
     frame.len() >= shortest
-}
-
-/// What has not expired: the kernel's table collects the rest later.
-fn dump<M: Memory>(table: &BucketTable<M>, now: u32) -> BTreeMap<Tuple, Entry> {
-    table
-        .iter()
-        .filter(|(_, _, entry)| !entry.progress.expired(now))
-        .map(|(_, tuple, entry)| (tuple, entry))
-        .collect()
 }
 
 /// First fragments, as the kernel's programs remember them.

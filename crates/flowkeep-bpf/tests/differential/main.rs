@@ -25,6 +25,7 @@ mod tunnels;
 use both::Both;
 use flowkeep_bpf::{Device, Hook};
 use flowkeep_core::Error;
+use flowkeep_core::rules::{Cilium18, Cilium119, RuleSet, Rules};
 use flowkeep_core::table::Statistic;
 
 /// The hooks, as a packet's turn.
@@ -130,9 +131,29 @@ fn a_crowded_table() {
     }
 }
 
+/// What Cilium's rules do otherwise: expired entries that are found, ICMP errors that are related by an
+/// entry of their own, connections that begin again.
+#[test]
+fn random_packets_by_ciliums_rules() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    see_by_rules::<Cilium18>(RuleSet::Cilium18, seed);
+    see_by_rules::<Cilium119>(RuleSet::Cilium119, seed);
+}
+
+fn see_by_rules<R: Rules>(rules: RuleSet, seed: u64) {
+    for (buckets, packets) in [(32, 20_000), (1, 6_000), (2, 6_000)] {
+        let Some(mut both) = Both::<R>::with(rules, buckets) else {
+            return;
+        };
+        see_random(&mut both, seed, packets, (8, 30));
+        both.compare_statistics();
+    }
+}
+
 /// Shows both so many packets of chance, and holds the one to the other on the way and at the end.
 /// In `leaps` of 256 packets time goes on, by less than `seconds`.
-fn see_random(both: &mut Both, seed: u64, packets: u32, (leaps, seconds): (u8, u64)) {
+fn see_random<R: Rules>(both: &mut Both<R>, seed: u64, packets: u32, (leaps, seconds): (u8, u64)) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut now = 10_000;
     for number in 0..packets {
@@ -151,7 +172,13 @@ fn see_random(both: &mut Both, seed: u64, packets: u32, (leaps, seconds): (u8, u
 /// The packets of the recorded cases: among them are many that are cut or contradict themselves.
 #[test]
 fn recorded_packets() {
-    let Some(mut both) = Both::new(256) else {
+    see_recorded(Both::new(256));
+    see_recorded(Both::<Cilium18>::with(RuleSet::Cilium18, 256));
+    see_recorded(Both::<Cilium119>::with(RuleSet::Cilium119, 256));
+}
+
+fn see_recorded<R: Rules>(both: Option<Both<R>>) {
+    let Some(mut both) = both else {
         return;
     };
     let packets = frames::recorded();

@@ -71,11 +71,9 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
             state.give::<R>(&mut entry, direction);
         }
         self.begin_entry(&mut entry, tuple, direction, creation.tcp_flags, now);
-        let related = (R::RELATED_ENTRY && creation.related).then(|| related_tuple(tuple));
-        if R::RELATED_ENTRY_FIRST
-            && let Some(related) = related
-        {
-            self.insert(&related, &entry, now)?;
+        let related = R::RELATED_ENTRY && creation.related;
+        if R::RELATED_ENTRY_FIRST && related {
+            self.insert(&related_tuple(tuple), &entry, now)?;
         }
         let first = Counters {
             packets: creation.packets,
@@ -85,16 +83,14 @@ impl<'a, R: Rules, T: Table> Tracker<'a, R, T> {
         let handle = self.insert(tuple, &entry, now)?;
         if R::LOOPBACK_ENTRY
             && let Some(looped) = loopback_tuple(tuple, direction, creation.state)
+            && let Err(error) = self.insert(&looped, &entry, now)
         {
-            let original = core::mem::replace(tuple, looped);
-            self.insert(tuple, &entry, now)?;
-            *tuple = original;
+            *tuple = looped;
+            return Err(error);
         }
-        if !R::RELATED_ENTRY_FIRST
-            && let Some(related) = related
-        {
+        if !R::RELATED_ENTRY_FIRST && related {
             entry.progress.entry_flags.insert(EntryFlags::SEEN_NON_SYN);
-            self.insert(&related, &entry, now)?;
+            self.insert(&related_tuple(tuple), &entry, now)?;
         }
         Ok(handle)
     }

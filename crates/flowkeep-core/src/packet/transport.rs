@@ -84,7 +84,16 @@ pub fn transport<R: Rules, B: Bytes + ?Sized>(
     settings: &Settings,
     fragments: &mut impl Fragments,
 ) -> Result<Packet, Error> {
-    let packet = Packet::of(network);
+    // Written out: of what a function returns, compilers put parts at odd places of the stack, which
+    // the kernel's verifier refuses.
+    let packet = Packet {
+        tuple: network.tuple(),
+        tcp_flags: 0,
+        quote: None,
+        icmp: [0; 2],
+        layout: network.layout(),
+        later_fragment: false,
+    };
     if let Some(fragment) = network.fragment
         && (!R::FRAGMENTS_AS_WHOLE || fragments_tracked(fragments))
     {

@@ -67,8 +67,22 @@ impl<S> Verdict<S> {
     #[inline]
     pub fn tuple(&self, packet: &Packet, request: &Request) -> Tuple {
         match &packet.quote {
-            Some(quote) => request.keys_of_quoted(quote)[usize::from(!self.is_reverse)],
-            None => request.keys(&packet.tuple)[usize::from(!self.is_reverse)],
+            Some(quote) => self.tuple_of_quoted(quote, request),
+            None => self.tuple_of(&packet.tuple, request),
         }
+    }
+
+    /// As [`Self::tuple`], of an ICMP error that quotes a packet with this tuple.
+    #[must_use]
+    #[inline(always)]
+    pub fn tuple_of_quoted(&self, quote: &Tuple, request: &Request) -> Tuple {
+        request.keys_of_quoted(quote)[usize::from(!self.is_reverse)]
+    }
+
+    /// As [`Self::tuple`], of a packet with this tuple that quotes none.
+    #[must_use]
+    #[inline(always)]
+    pub fn tuple_of(&self, tuple: &Tuple, request: &Request) -> Tuple {
+        request.keys(tuple)[usize::from(!self.is_reverse)]
     }
 }

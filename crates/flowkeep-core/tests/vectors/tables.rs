@@ -53,6 +53,16 @@ pub(crate) struct Failing<T> {
     pub(crate) error: Cell<i32>,
 }
 
+impl<T> Failing<T> {
+    pub(crate) const fn new(table: T) -> Self {
+        Self {
+            table,
+            countdown: Cell::new(0),
+            error: Cell::new(0),
+        }
+    }
+}
+
 impl<T: Table> Table for Failing<T> {
     type Handle<'t>
         = T::Handle<'t>

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use flowkeep_core::rules::RuleSet;
+
 use super::Folder;
 use super::folder::command_at;
 use crate::output::Count;
@@ -168,6 +170,20 @@ pub enum Error {
         capacity: u64,
         /// How many connections were asked for.
         wanted: u64,
+    },
+    /// A pinned table is tracked by other rules than were asked for.
+    #[error(
+        "the table in {} is tracked by the rules of {}, but --rules asks for those of {}; omit the \
+         option to keep this table, or start anew after '{}'",
+        folder.path().display(), found.name(), wanted.name(), folder.command("detach --all")
+    )]
+    OtherRules {
+        /// The folder.
+        folder: Folder,
+        /// Its rules.
+        found: RuleSet,
+        /// The rules that were asked for.
+        wanted: RuleSet,
     },
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use flowkeep_bpf::Kernel;
+use flowkeep_core::rules::RuleSet;
 use flowkeep_core::settings::Settings;
 
 use super::capacity::{self, Capacity};
@@ -31,6 +32,8 @@ pub struct Options {
     /// How many connections the table is created for. If `None`, a pinned table is used as it is,
     /// and a new one is created for 262,144.
     pub connections: Option<u32>,
+    /// The rules to track by. If `None`, a pinned table keeps its own, and a new one has Flowkeep's.
+    pub rules: Option<RuleSet>,
 }
 
 impl Options {
@@ -172,6 +175,12 @@ impl Tracker {
         folder.remove()
     }
 
+    /// The rules that it tracks by.
+    #[must_use]
+    pub const fn rules(&self) -> RuleSet {
+        self.kernel.rules()
+    }
+
     /// The interfaces that are tracked.
     #[must_use]
     pub fn interfaces(&self) -> &[Interface] {
@@ -220,19 +229,28 @@ fn load(
     let folder = &options.folder;
     let capacity = options.capacity();
     let connections = options.connections();
-    let found = Kernel::open(folder.path()).map(|kernel| Capacity::of(&kernel));
+    let found = Kernel::open(folder.path()).map(|kernel| (Capacity::of(&kernel), kernel.rules()));
+    let has_rules = |found| options.rules.is_none_or(|wanted| wanted == found);
+    let has_size = |found| options.connections.is_none() || found == capacity;
     // Whether a tracker that was killed has left pins that nothing uses, and the bytes that are
     // freed with them; `None` if no table is created.
     let (is_left, freed) = match found {
-        Ok(found) if options.connections.is_none() || found == capacity => (false, None),
-        Ok(found) if attached => {
+        Ok((size, rules)) if has_size(size) && has_rules(rules) => (false, None),
+        Ok((_, rules)) if attached && !has_rules(rules) => {
+            return Err(Error::OtherRules {
+                folder: folder.clone(),
+                found: rules,
+                wanted: options.rules.unwrap_or_default(),
+            });
+        }
+        Ok((found, _)) if attached => {
             return Err(Error::OtherSize {
                 folder: folder.clone(),
                 capacity: found.entries(),
                 wanted: connections.into(),
             });
         }
-        Ok(found) => (true, Some(found.bytes())),
+        Ok((found, _)) => (true, Some(found.bytes())),
         Err(flowkeep_bpf::Error::Pinned { .. }) if !attached => (true, Some(0)),
         Err(flowkeep_bpf::Error::NotPinned(_)) => (false, Some(0)),
         // Loading reports the same error.
@@ -258,6 +276,7 @@ fn load(
     change(&mut settings);
     let seed = random_seed();
     let mut loaded = flowkeep_bpf::Options::new(settings, capacity.buckets, seed);
+    loaded.rules = options.rules;
     loaded.pin = Some(folder.path().to_owned());
     Kernel::load(&loaded).map_err(|error| match is_memory(&error) {
         true => memory(check::one_line(&error)),

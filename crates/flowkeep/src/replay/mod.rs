@@ -32,6 +32,7 @@ mod tracking;
 use std::path::Path;
 
 use flowkeep_core::packet::LinkType;
+pub use flowkeep_core::rules::RuleSet;
 use flowkeep_core::rules::{self, Cilium18, Cilium119};
 
 pub use crate::connection::Summary;
@@ -39,18 +40,6 @@ use crate::connection::{Connection, Event, Timestamp};
 use crate::memory::MemoryError;
 use crate::prefix::Prefix;
 use engine::{Engine, Replayer};
-
-/// The rules of a replay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum RuleSet {
-    /// Cilium 1.8.
-    Cilium18,
-    /// Cilium 1.19.
-    Cilium119,
-    /// Flowkeep's.
-    #[default]
-    Default,
-}
 
 /// The options of a replay.
 #[derive(Clone, Debug)]

@@ -4,5 +4,6 @@
 mod lab;
 mod life;
 mod refused;
+mod rules;
 mod states;
 mod watch;

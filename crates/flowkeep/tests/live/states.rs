@@ -22,7 +22,13 @@ fn frame() -> etherparse::PacketBuilderStep<etherparse::Ethernet2Header> {
 }
 
 /// A TCP packet of the client or of the server, as the flags' letters say: SYN, ACK, RST, FIN.
-fn tcp(by_client: bool, client: u16, flags: &str, sequence: u32, acknowledged: u32) -> Vec<u8> {
+pub(crate) fn tcp(
+    by_client: bool,
+    client: u16,
+    flags: &str,
+    sequence: u32,
+    acknowledged: u32,
+) -> Vec<u8> {
     let ((from, from_port), (to, to_port)) = match by_client {
         true => ((CLIENT, client), (SERVER, PORT)),
         false => ((SERVER, PORT), (CLIENT, client)),

@@ -10,7 +10,7 @@ use flowkeep::live::DEFAULT_FOLDER;
 use flowkeep_core::settings::Settings;
 use jiff::{Span, SpanRelativeTo};
 
-use super::{Filters, Format};
+use super::{Filters, Format, Rules};
 
 pub(super) const RUN: &str = "\
 Track the connections of interfaces
@@ -24,7 +24,12 @@ include packets that are not tracked, such as ARP, and count merged packets as t
 
 A host tracks the packets that arrive at an interface and those that leave it. A gateway \
 (--forward) tracks the packets that arrive at each of its interfaces, so that a forwarded packet is \
-seen once: name all of its interfaces.";
+seen once: name all of its interfaces.
+
+With --rules the host is tracked as Cilium would track it. Its rules store one more entry for each \
+pair of addresses, by which ICMP errors are related; 'flowkeep list' does not show these entries, and \
+'flowkeep watch' shows no ICMP errors. Expired connections are found until they are removed, which \
+takes about a second here, and minutes in Cilium.";
 
 pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
@@ -36,6 +41,8 @@ Examples:
       Continue tracking when the command ends, until 'flowkeep detach'.
   sudo flowkeep run -i eth0 --timeout-tcp 5d --timeout-other 2m
       Use other timeouts; 'flowkeep set' changes them while it runs.
+  sudo flowkeep run -i eth0 --rules cilium119
+      Track the host as Cilium 1.19 would.
 
 Exit status:
   0  it was interrupted (SIGINT, SIGTERM)
@@ -175,6 +182,10 @@ pub(in crate::command) struct Target {
     /// Create the table for N connections, of 143 bytes each [default: 262144, or the pinned table]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64_000_000))]
     pub(in crate::command) connections: Option<u32>,
+
+    /// The rules to track by [default: default, or those of the pinned table]
+    #[arg(long, value_enum)]
+    pub(in crate::command) rules: Option<Rules>,
 
     #[command(flatten)]
     pub(in crate::command) location: Location,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use flowkeep::live::{Error, Folder, Mode, Options, Tracker};
 use flowkeep::output::{Bytes, Count};
+use flowkeep_core::rules::RuleSet;
 
 use super::signals::Signals;
 use super::status::Status;
@@ -92,6 +93,7 @@ pub(super) fn start(target: &Target, timeouts: &Timeouts, pin: bool) -> Result<T
         mode: mode(target),
         pin,
         connections: target.connections,
+        rules: target.rules.map(Into::into),
     };
     patiently(&options, || {
         Tracker::start(&options, |settings| timeouts.apply(settings))
@@ -137,7 +139,11 @@ const fn mode(target: &Target) -> Mode {
 
 /// What is tracked, in a sentence.
 pub(super) fn describe(tracker: &Tracker, target: &Target) -> String {
-    format!("tracking {} {}", names(tracker), mode(target))
+    let tracked = format!("tracking {} {}", names(tracker), mode(target));
+    match tracker.rules() {
+        RuleSet::Default => tracked,
+        rules => format!("{tracked}, by the rules of {}", rules.name()),
+    }
 }
 
 /// The names of the interfaces.

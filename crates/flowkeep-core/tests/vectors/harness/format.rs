@@ -8,7 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
 pub(crate) enum Version {
     #[serde(rename = "2020")]
     Y2020,
@@ -74,6 +74,16 @@ pub(crate) struct Scenario {
     pub(crate) steps: Vec<Step>,
     pub(crate) end: u64,
     pub(crate) r#final: BTreeMap<String, Vec<(Value, Value)>>,
+}
+
+impl Scenario {
+    /// The most entries that it can store at once: each creation stores three at most.
+    pub(crate) fn most_entries(&self) -> usize {
+        let creations = self.steps.iter();
+        3 * creations
+            .filter(|step| matches!(step, Step::Create(_)))
+            .count()
+    }
 }
 
 /// Changes of one table.
