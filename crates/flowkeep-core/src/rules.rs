@@ -13,7 +13,7 @@ pub enum RuleSet {
     Cilium18,
     /// [`Cilium119`]
     Cilium119,
-    /// [`Default`]
+    /// [`struct@Default`]
     #[default]
     Default,
 }
